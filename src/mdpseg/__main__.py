@@ -1,0 +1,5 @@
+"""``python -m mdpseg``."""
+
+from mdpseg.cli import main
+
+main()

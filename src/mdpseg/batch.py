@@ -1,0 +1,43 @@
+"""What travels from the loader to the objective."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training batch.
+
+    Attributes:
+        images: uint8 [B, 3, H, W].
+        targets: int64 [B, H, W] global ids, -1 counts for nothing.
+        datasets: int64 [B], the index of each image's dataset.
+        boxes: int64 [B, 4] (top, left, height, width) of the region mix; empty boxes mix nothing.
+        region_partners: int64 [B], the images that the boxes are cut from.
+        lam: float32 [B], the share that an image keeps in the pixel mix; 1 mixes nothing.
+        pixel_partners: int64 [B], the images that it is blended with.
+        partner_targets: int64 [B, H, W], the partner's targets, set once the batch is mixed.
+        names: "dataset/image id" of each image.
+    """
+
+    images: Tensor
+    targets: Tensor
+    datasets: Tensor
+    boxes: Tensor
+    region_partners: Tensor
+    lam: Tensor
+    pixel_partners: Tensor
+    partner_targets: Tensor | None = None
+    names: tuple[str, ...] = ()
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch with every tensor on ``device``."""
+        tensors = {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
+        return replace(self, **{name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()})
+
+    def __len__(self) -> int:
+        return len(self.images)

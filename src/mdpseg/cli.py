@@ -1,0 +1,96 @@
+"""The command line: one short function a command. Heavy imports happen inside."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mdpseg.errors import UserError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Pretrain one segmentation network on many datasets whose label sets do not agree; fine-tune it on yours.",
+)
+
+Recipe = Annotated[Path, typer.Argument(help="YAML recipe.")]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as optim.lr=0.1.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in its folder.")]
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Options of every command; :func:`main` looks at --debug itself."""
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for runs, table and picture.")] = Path("runs/demo"),
+    seed: int = 0,
+) -> None:
+    """Show the main job on embedded worlds: pretrain on two, fine-tune on the third, beside from scratch."""
+    from mdpseg.engine.demo import run_demo
+
+    run_demo(out, seed)
+
+
+@app.command()
+def pretrain(recipe: Recipe, overrides: Overrides = None, resume: Resume = False) -> None:
+    """Pretrain one network on several datasets."""
+    from mdpseg.engine.pretrain import pretrain
+
+    pretrain(recipe, [*(overrides or []), *(["resume=true"] if resume else [])])
+
+
+@app.command()
+def finetune(recipe: Recipe, overrides: Overrides = None, resume: Resume = False) -> None:
+    """Fine-tune a network on one dataset."""
+    from mdpseg.engine.finetune import finetune
+
+    finetune(recipe, [*(overrides or []), *(["resume=true"] if resume else [])])
+
+
+@app.command()
+def evaluate(recipe: Recipe, overrides: Overrides = None) -> None:
+    """Judge fine-tuned weights on a labelled dataset."""
+    from rich.console import Console
+
+    from mdpseg.engine.evaluate import evaluate
+
+    Console().print(evaluate(recipe, overrides or []).table())
+
+
+@app.command()
+def predict(
+    weights: Annotated[Path, typer.Argument(help="weights.safetensors of a fine-tuning.")],
+    images: Annotated[list[str], typer.Argument(help="Images, folders or globs.")],
+    out: Annotated[Path, typer.Option(help="Folder for masks and overlays.")],
+    opacity: Annotated[float, typer.Option(help="Of the colours in the overlay.")] = 0.5,
+) -> None:
+    """Write a palette mask and an overlay for each image."""
+    from mdpseg.engine.predict import predict
+
+    masks = predict({"weights": weights, "images": images, "out": out, "opacity": opacity})
+    typer.echo(f"{len(masks)} masks in {out}")
+
+
+def main() -> None:
+    """Runs the command line; a user's error is one message and exit code 2, with its traceback after --debug."""
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    try:
+        app([argument for argument in arguments if argument != "--debug"])
+    except UserError as error:
+        if debug:
+            raise
+        print(f"mdpseg: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("mdpseg: interrupted", file=sys.stderr)
+        sys.exit(130)

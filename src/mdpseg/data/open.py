@@ -1,0 +1,66 @@
+"""Opens the dataset that a recipe names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mdpseg.config import DatasetConfig
+from mdpseg.data.loader import Reader
+from mdpseg.data.readers import ADE20K, VOC2012, Cityscapes, COCOStuff, Folder
+from mdpseg.data.readers.subset import Subset
+from mdpseg.data.toy import ToyWorld
+from mdpseg.errors import UserError
+from mdpseg.label_space import CatchAll, LabelSpace
+
+_LAYOUTS = {"voc2012": VOC2012, "ade20k": ADE20K, "cocostuff": COCOStuff, "cityscapes": Cityscapes}
+
+
+def open_dataset(config: DatasetConfig, data_root: Path = Path()) -> Reader:
+    """Constructs the reader of a recipe's dataset entry.
+
+    Args:
+        config: the entry.
+        data_root: where its relative paths start.
+
+    Raises:
+        UserError: a folder, list or class list is missing or wrong, or the split is empty.
+    """
+    part = config.subset
+    subset = Subset(part.list, part.fraction, part.count, part.seed)
+    reader: Reader
+    if config.reader == "toy":
+        assert config.world is not None  # config.py checks it
+        count = config.subset.count or config.count
+        reader = ToyWorld(
+            config.world, split=config.split, count=count, size=config.size, seed=part.seed, name=config.name
+        )
+    elif config.reader == "folder":
+        root = data_root / (config.path or Path())
+        classes = config.classes or "classes.txt"
+        reader = Folder(
+            data_root / config.images if config.images else root / "images" / config.split,
+            data_root / config.masks if config.masks else root / "masks" / config.split,
+            classes if isinstance(classes, list) else (data_root if config.classes else root) / classes,
+            subset=subset,
+            name=config.name,
+            catch_all=config.catch_all,
+        )
+    else:
+        assert config.path is not None  # config.py checks it
+        reader = _LAYOUTS[config.reader](data_root / config.path, config.split, subset=subset, name=config.name)
+    if config.catch_all is not None:
+        if config.catch_all not in reader.classes:
+            raise UserError(
+                f"Dataset {config.name!r}: catch_all {config.catch_all!r} is none of its classes; name one of them."
+            )
+        reader.catch_all = config.catch_all
+    return reader
+
+
+def label_space_of(readers: list[Reader], catch_all_as: CatchAll = "private") -> LabelSpace:
+    """The concatenated label space of opened datasets."""
+    return LabelSpace.concatenate(
+        {reader.name: reader.classes for reader in readers},
+        catch_alls={reader.name: reader.catch_all for reader in readers if reader.catch_all},
+        catch_all_as=catch_all_as,
+    )

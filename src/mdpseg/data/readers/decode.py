@@ -1,0 +1,166 @@
+"""Files to tensors: images as RGB, masks as ids or as colours.
+
+JPEG and WebP go through torchvision. PNG goes through Pillow, which is as fast, because torchvision ends the
+process with a segmentation fault on a damaged PNG and reads palettes of 1, 2 or 4 bits wrongly (both seen in
+torchvision 0.29). EXIF orientation is not applied: masks are drawn on the pixels as they are stored.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_image
+
+from mdpseg.errors import UserError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_GREY, _PALETTE, _GREY_ALPHA = 0, 3, 4  # color types in the header of a PNG
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    RuntimeError,
+    EOFError,
+    IndexError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+def read_image(path: Path, dataset: str) -> Tensor:
+    """Reads a photograph.
+
+    Args:
+        path: a JPEG, PNG or WebP file, by its content, whatever its suffix; grey, palette and CMYK become
+            RGB.
+        dataset: the dataset's name, for messages.
+
+    Returns:
+        uint8 [3, H, W], RGB.
+
+    Raises:
+        UserError: the file is missing, truncated, damaged, of 16 bits grey, or of another format.
+    """
+    content = _bytes(path, dataset)
+    if content.startswith(_PNG):
+        return _pixels(_open_png(content, path, dataset), path, dataset)
+    if not (content.startswith(b"\xff\xd8") or (content.startswith(b"RIFF") and content[8:12] == b"WEBP")):
+        raise UserError(
+            f"{dataset}: {path} is not a JPEG, PNG or WebP image; convert it, re-copy it or remove it."
+        )
+    try:
+        encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+        return cast(Tensor, decode_image(encoded, ImageReadMode.RGB))  # [3, H, W]
+    except _DAMAGE as error:
+        raise _damaged(path, dataset, error) from error
+
+
+def read_ids(path: Path, dataset: str) -> Tensor:
+    """Reads a mask whose pixel values are ids: an 8-bit grey PNG, or a palette PNG (its indices).
+
+    Args:
+        path: the PNG file.
+        dataset: the dataset's name, for messages.
+
+    Returns:
+        uint8 [H, W], the raw ids.
+
+    Raises:
+        UserError: the file is missing, truncated or damaged, not a PNG, has colours, or is not of 8 bits.
+    """
+    content = _bytes(path, dataset)
+    depth, kind = _png_header(content, path, dataset)
+    if kind not in (_GREY, _PALETTE):
+        raise UserError(
+            f"{dataset}: mask {path} holds colors (RGB), but ids of one channel are expected; save the ids "
+            "as an 8-bit PNG, or read it with 'folder' and a YAML class list that gives each class its color."
+        )
+    if kind == _GREY and depth != 8:
+        raise UserError(
+            f"{dataset}: mask {path} is a {depth}-bit grey PNG, but 8-bit ids are expected; save it with 8 "
+            "bits (of Cityscapes take the labelIds, not the instanceIds)."
+        )
+    return torch.from_numpy(np.array(_open_png(content, path, dataset), dtype=np.uint8))  # [H, W]
+
+
+def read_colours(path: Path, dataset: str) -> Tensor:
+    """Reads a mask whose pixel values are colours: an RGB PNG, or a palette PNG (its palette's colours).
+
+    Args:
+        path: the PNG file; an alpha channel is left out.
+        dataset: the dataset's name, for messages.
+
+    Returns:
+        uint8 [3, H, W], RGB.
+
+    Raises:
+        UserError: the file is missing, truncated or damaged, not a PNG, grey, or of 16 bits.
+    """
+    content = _bytes(path, dataset)
+    depth, kind = _png_header(content, path, dataset)
+    if kind in (_GREY, _GREY_ALPHA) or depth == 16:
+        shade = "grey" if kind in (_GREY, _GREY_ALPHA) else "RGB"
+        raise UserError(
+            f"{dataset}: mask {path} is {depth}-bit {shade}, but the class list gives colors, so 8-bit RGB "
+            "is expected; leave the colors out of the class list if the mask holds ids."
+        )
+    return _pixels(_open_png(content, path, dataset), path, dataset)
+
+
+def _bytes(path: Path, dataset: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{dataset}: {path} cannot be read ({error.strerror}); re-copy or remove it."
+        ) from error
+    if not content:
+        raise UserError(f"{dataset}: {path} is an empty file; re-copy or remove it.")
+    return content
+
+
+def _png_header(content: bytes, path: Path, dataset: str) -> tuple[int, int]:
+    """Bit depth and colour type, which stand at fixed places of a PNG."""
+    if not content.startswith(_PNG):
+        raise UserError(
+            f"{dataset}: mask {path} is not a PNG file; masks must be PNG, which keeps ids exactly."
+        )
+    if len(content) < 33:
+        raise _damaged(path, dataset, EOFError("its header is incomplete"))
+    return content[24], content[25]
+
+
+def _open_png(content: bytes, path: Path, dataset: str) -> Image.Image:
+    try:
+        image = Image.open(io.BytesIO(content), formats=["PNG"])
+        image.load()
+    except _DAMAGE as error:
+        raise _damaged(path, dataset, error) from error
+    return image
+
+
+def _pixels(image: Image.Image, path: Path, dataset: str) -> Tensor:
+    if image.mode.startswith(("I", "F")):
+        raise UserError(f"{dataset}: {path} is a 16-bit grey image; convert it to 8 bits.")
+    pixels = torch.from_numpy(np.array(image.convert("RGB")))  # [H, W, 3]
+    return pixels.permute(2, 0, 1).contiguous()  # [3, H, W]
+
+
+def _damaged(path: Path, dataset: str, error: BaseException) -> UserError:
+    reason = " ".join(str(error).split())
+    if "cpp:" in reason:  # torchvision puts its own source file and line in front
+        reason = reason.partition("cpp:")[2].partition(", ")[2]
+    if isinstance(error, UnidentifiedImageError):  # Pillow names an object in memory
+        reason = "its header is damaged"
+    return UserError(f"{dataset}: {path} is truncated or damaged ({reason}); re-copy or remove it.")

@@ -1,0 +1,206 @@
+"""What all readers share: pairs of image and mask, and the table from raw mask ids to local ids."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mdpseg.data.readers.decode import read_ids, read_image
+from mdpseg.data.readers.subset import Subset, select
+from mdpseg.errors import UserError
+
+IGNORED = 255
+# In a table: this raw id must not occur. With 255 classes 254 is also a class, and then nothing is refused.
+REFUSED = 254
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled image.
+
+    Attributes:
+        image: uint8 [3, H, W], RGB.
+        mask: uint8 [H, W], local ids, 255 where ignored.
+        id: the image's name inside its dataset.
+    """
+
+    image: Tensor
+    mask: Tensor
+    id: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Where one labelled image lies.
+
+    Attributes:
+        id: the image's name inside its dataset.
+        image: the image's file.
+        mask: the mask's file.
+    """
+
+    id: str
+    image: Path
+    mask: Path
+
+
+class PairReader:
+    """A dataset of image and mask files; each layout finds the pairs and names the classes.
+
+    ``reader[i]`` is a :class:`Sample`; pairs are in the order of their ids.
+
+    Args:
+        pairs: all pairs of the split, files as they are expected.
+        classes: class names in the order of their local ids.
+        table: uint8 [256], raw mask id -> local id, 255 (ignored) or 254 (refused); see :func:`id_table`.
+        name: the dataset's name, for messages.
+        catch_all: the class that collects whatever has no class here, if there is one.
+        subset: which part to read, a :class:`Subset` or its keys as a mapping.
+
+    Attributes:
+        classes: class names in the order of their local ids.
+        catch_all: name of the catch-all class, or None.
+        name: the dataset's name.
+        pairs: the chosen pairs.
+        table: as given.
+
+    Raises:
+        UserError: no pairs, or a chosen pair lacks its image or its mask.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        classes: Sequence[str],
+        table: Tensor,
+        *,
+        name: str,
+        catch_all: str | None = None,
+        subset: Subset | Mapping[str, Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.classes = list(classes)
+        self.catch_all = catch_all
+        self.table = table
+        chosen = Subset.of(subset)
+        try:
+            self.pairs = select(
+                pairs, list_file=chosen.list, fraction=chosen.fraction, count=chosen.count, seed=chosen.seed
+            )
+        except UserError as error:
+            raise UserError(f"{name}: {error}") from error
+        if not self.pairs:
+            raise UserError(f"{name}: there are no images to read.")
+        self._check_files()
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Reads one image with its mask.
+
+        Raises:
+            UserError: a file is damaged, the sizes differ, or the mask has an id that is not one of the
+                dataset's.
+        """
+        pair = self.pairs[index]
+        image = self.image(index)  # [3, H, W]
+        mask = self.read_mask(pair.mask)  # [H, W]
+        if image.shape[1:] != mask.shape:
+            raise UserError(
+                f"{self.name}: image {pair.image} is {_size(image)} (width x height), its mask {pair.mask} "
+                f"is {_size(mask)}; they must be equal, correct or remove the pair."
+            )
+        return Sample(image, mask, pair.id)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[i] for i in range(len(self)))
+
+    def image(self, index: int) -> Tensor:
+        """Reads the image alone, uint8 [3, H, W]."""
+        return read_image(self.pairs[index].image, self.name)
+
+    def read_mask(self, path: Path) -> Tensor:
+        """Reads a mask file as local ids, uint8 [H, W], 255 where ignored."""
+        raw = read_ids(path, self.name)
+        # numpy: torch indexes with int64 only, which takes 8 times as long
+        local = torch.from_numpy(self.table.numpy()[raw.numpy()])
+        if bool((local == REFUSED).any()):
+            self._refuse(raw, path)
+        return local
+
+    def _refuse(self, raw: Tensor, path: Path) -> None:
+        allowed = self._allowed_ids()
+        wrong = sorted(set(np.unique(raw.numpy()).tolist()) - set(allowed))
+        if wrong:
+            shown = ", ".join(map(str, wrong[:5])) + (" ..." if wrong[5:] else "")
+            raise UserError(
+                f"{self.name}: mask {path} has id {shown}; its ids must be {_ranges(allowed)}. "
+                "Correct the mask or the class list."
+            )
+
+    def _allowed_ids(self) -> list[int]:
+        allowed = self.table != REFUSED
+        if len(self.classes) == 255:  # no value is left to refuse with
+            allowed[:] = True
+        return [int(i) for i in allowed.nonzero()]
+
+    def _check_files(self) -> None:
+        no_image = _absent([pair.image for pair in self.pairs])
+        no_mask = _absent([pair.mask for pair in self.pairs])
+        for kind, absent in (("image", no_image), ("mask", no_mask)):
+            if absent:
+                pair = next(pair for pair in self.pairs if getattr(pair, kind) == absent[0])
+                owner = f"id {pair.id!r}" if kind == "image" else f"image {pair.image}"
+                raise UserError(
+                    f"{self.name}: {owner} has no {kind}; expected {absent[0]} ({len(absent)} of {len(self)} "
+                    f"lack one). Add the {kind}, or read a subset by a list of ids that have one."
+                )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name}: {len(self)} images, {len(self.classes)} classes)"
+
+
+def id_table(local_ids: Mapping[int, int]) -> Tensor:
+    """The table of 256 entries from a mapping of raw ids to local ids; all other raw ids are refused.
+
+    Args:
+        local_ids: raw id -> local id, or 255 where ignored.
+
+    Returns:
+        uint8 [256].
+    """
+    table = np.full(256, REFUSED, dtype=np.uint8)
+    for raw, local in local_ids.items():
+        table[raw] = local
+    return torch.from_numpy(table)
+
+
+def _absent(files: Sequence[Path]) -> list[Path]:
+    """The files that are not there, by one listing a folder instead of a question a file."""
+    folders = {file.parent for file in files}
+    present = {folder: set(os.listdir(folder)) if folder.is_dir() else set() for folder in folders}
+    return [file for file in files if file.name not in present[file.parent]]
+
+
+def _size(tensor: Tensor) -> str:
+    height, width = tensor.shape[-2:]
+    return f"{width}x{height}"
+
+
+def _ranges(ids: Sequence[int]) -> str:
+    """Sorted ids as people write them: ``0..10, 12, 255``."""
+    runs: list[list[int]] = []
+    for i in ids:
+        if runs and runs[-1][1] == i - 1:
+            runs[-1][1] = i
+        else:
+            runs.append([i, i])
+    return ", ".join(str(a) if a == b else f"{a}..{b}" for a, b in runs)

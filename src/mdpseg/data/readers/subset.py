@@ -1,0 +1,129 @@
+"""Subsets of a dataset: by a list of ids, by a share, by a count."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mdpseg.errors import UserError
+
+if TYPE_CHECKING:
+    from mdpseg.data.readers.pairs import Pair
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Which part of a dataset is read.
+
+    Attributes:
+        list: text file with one id a line; applied first.
+        fraction: share of the images, above 0 and up to 1; at least one image is kept.
+        count: number of images; not together with ``fraction``.
+        seed: which random choice ``fraction`` and ``count`` make.
+    """
+
+    list: str | Path | None = None
+    fraction: float | None = None
+    count: int | None = None
+    seed: int = 0
+
+    @classmethod
+    def of(cls, value: Subset | Mapping[str, Any] | None) -> Subset:
+        """Takes a subset as a recipe writes it, ``{count: 100, seed: 1}``; None is everything."""
+        if value is None:
+            return cls()
+        if isinstance(value, Subset):
+            return value
+        known = [field.name for field in fields(cls)]
+        if not isinstance(value, Mapping):
+            raise UserError(f"subset is {value!r}; expected keys and values, such as count: 100.")
+        unknown = [key for key in value if key not in known]
+        if unknown:
+            raise UserError(f"subset has no key {unknown[0]!r}; it takes {', '.join(known)}.")
+        return cls(**value)
+
+
+def select(
+    pairs: Sequence[Pair],
+    *,
+    list_file: str | Path | None = None,
+    fraction: float | None = None,
+    count: int | None = None,
+    seed: int = 0,
+) -> list[Pair]:
+    """Chooses pairs, the same ones on every machine.
+
+    Each id has a rank that depends on the seed and on the id alone, and the lowest ranks are taken. So a
+    smaller choice is part of every larger one with the same seed, and images added to the dataset do not
+    reshuffle the others.
+
+    Args:
+        pairs: all pairs.
+        list_file: text file with one id a line (blank lines and ``#`` comments are left out); applied first.
+        fraction: share to keep, above 0 and up to 1; at least one is kept.
+        count: number to keep.
+        seed: which random choice.
+
+    Returns:
+        The chosen pairs in the order of their ids.
+
+    Raises:
+        UserError: a list that is missing, empty, or names an id that is not there or twice; a share or count
+            out of range, or both.
+    """
+    chosen = _listed(pairs, Path(list_file)) if list_file is not None else list(pairs)
+    if fraction is not None and count is not None:
+        raise UserError(f"subset has both fraction {fraction} and count {count}; give one of them.")
+    if fraction is not None:
+        if not _is_number(fraction) or not 0 < fraction <= 1:
+            raise UserError(f"subset fraction is {fraction!r}; expected a number above 0 and up to 1.")
+        count = max(1, round(fraction * len(chosen)))
+    if count is not None:
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise UserError(f"subset count is {count!r}; expected a whole number from 1.")
+        if count > len(chosen):
+            raise UserError(
+                f"subset count is {count}, but only {len(chosen)} images are there; lower the count."
+            )
+        chosen = sorted(chosen, key=lambda pair: _rank(pair.id, seed))[:count]
+    return sorted(chosen, key=lambda pair: pair.id)
+
+
+def _listed(pairs: Sequence[Pair], list_file: Path) -> list[Pair]:
+    by_id = {pair.id: pair for pair in pairs}
+    chosen: dict[str, Pair] = {}
+    for name in read_lines(list_file, "subset list"):
+        if name not in by_id:
+            example = f" ids look like {next(iter(by_id))!r}." if by_id else ""
+            raise UserError(
+                f"subset list {list_file}: no image has the id {name!r}; one id a line is expected.{example}"
+            )
+        if name in chosen:
+            raise UserError(f"subset list {list_file}: the id {name!r} stands there twice; remove one.")
+        chosen[name] = by_id[name]
+    if not chosen:
+        raise UserError(f"subset list {list_file} names no id; one id a line is expected.")
+    return list(chosen.values())
+
+
+def read_lines(path: Path, what: str) -> list[str]:
+    """The lines of a text file, stripped, without blank ones and ``#`` comments."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise UserError(f"{what} {path} cannot be read ({error.strerror}); correct its path.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{what} {path} is not UTF-8 text; save it as UTF-8.") from error
+    stripped = (line.strip() for line in lines)
+    return [line for line in stripped if line and not line.startswith("#")]
+
+
+def _rank(name: str, seed: int) -> bytes:
+    return hashlib.sha1(f"{seed}:{name}".encode(), usedforsecurity=False).digest()
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,1 @@
+"""Runs: pretrain, finetune, evaluate, predict."""

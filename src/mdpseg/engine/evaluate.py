@@ -1,0 +1,148 @@
+"""Judges a network on a labelled dataset, at the labels' original resolution."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from rich.table import Table
+from torch.utils.data import DataLoader, Dataset
+
+from mdpseg import weights
+from mdpseg.config import EvalConfig, EvaluateConfig
+from mdpseg.data.loader import Reader
+from mdpseg.data.open import open_dataset
+from mdpseg.data.readers.pairs import Sample
+from mdpseg.engine.inference import class_scores
+from mdpseg.engine.runtime import make_fabric
+from mdpseg.errors import UserError
+from mdpseg.files import write_text
+from mdpseg.metrics import ConfusionMatrix
+from mdpseg.network import SegmentationNetwork
+from mdpseg.recipe import load
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Result of an evaluation; all figures from 0 to 1.
+
+    Attributes:
+        mean_iou: over the classes that occur in the targets.
+        pixel_accuracy: share of labelled pixels predicted right.
+        class_iou: class name -> IoU, None for a class that does not occur.
+        images: how many images were judged.
+    """
+
+    mean_iou: float
+    pixel_accuracy: float
+    class_iou: dict[str, float | None]
+    images: int
+
+    def table(self) -> Table:
+        """Per-class IoU and the means, in per cent."""
+        table = Table("class", "IoU %")
+        for name, iou in self.class_iou.items():
+            table.add_row(name, "absent" if iou is None else f"{iou:.1%}".rstrip("%"))
+        table.add_section()
+        table.add_row("mIoU", f"{100 * self.mean_iou:.2f}", style="bold")
+        table.add_row("pixel accuracy", f"{100 * self.pixel_accuracy:.2f}")
+        return table
+
+
+def write_scores(path: Path, scores: Scores) -> None:
+    """Writes scores as JSON, whole or not at all."""
+    write_text(path, json.dumps(asdict(scores), indent=1) + "\n")
+
+
+class _Images(Dataset[Sample | UserError]):
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def __getitem__(self, index: int) -> Sample | UserError:
+        try:
+            return self.reader[index]
+        except UserError as error:
+            return error
+
+
+def _as_it_is(sample: Sample | UserError) -> Sample | UserError:
+    return sample
+
+
+@torch.no_grad()
+def score_network(
+    network: SegmentationNetwork, reader: Reader, config: EvalConfig, fabric: Fabric, workers: int = 0
+) -> Scores:
+    """Predicts every image of ``reader`` and compares with its mask; the network is left in evaluation mode.
+
+    Raises:
+        UserError: an image or mask cannot be read.
+    """
+    network.eval()
+    confusion = ConfusionMatrix(len(reader.classes), fabric.device)
+    loader = DataLoader(
+        _Images(reader),
+        batch_size=None,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        sampler=range(fabric.global_rank, len(reader), fabric.world_size),
+        generator=torch.Generator(),
+    )
+    for sample in loader:
+        if isinstance(sample, UserError):
+            raise sample
+        with fabric.autocast():
+            scores = class_scores(network, sample.image.to(fabric.device), config)
+        confusion.update(scores.argmax(0), sample.mask.to(fabric.device))
+    if fabric.world_size > 1:
+        confusion.counts = fabric.all_reduce(confusion.counts, reduce_op="sum")
+    iou = [None if math.isnan(value) else value for value in confusion.iou().tolist()]
+    names = dict(zip(reader.classes, iou, strict=True))
+    return Scores(confusion.mean_iou(), confusion.pixel_accuracy(), names, len(reader))
+
+
+def evaluate(config: EvaluateConfig | Mapping[str, Any] | str | Path, overrides: Sequence[str] = ()) -> Scores:
+    """Judges fine-tuned weights on a dataset.
+
+    Args:
+        config: a configuration, a dict, or the path of a YAML recipe.
+        overrides: ``key=value``, as on the command line.
+
+    Raises:
+        UserError: recipe, data or weights are not as they should be, or the classes of both differ.
+    """
+    config = load(config, EvaluateConfig, overrides)
+    fabric = make_fabric(config.device, config.precision)
+    network, names = load_classifier(config.weights)
+    reader = open_dataset(config.dataset, config.data_root)
+    if reader.classes != names:
+        raise UserError(
+            f"{config.weights} tells {len(names)} classes apart ({', '.join(names[:3])} ...), dataset {reader.name!r} "
+            f"has {len(reader.classes)} ({', '.join(reader.classes[:3])} ...); they must be the same, in the same order."
+        )
+    scores = score_network(network.to(fabric.device), reader, config.eval, fabric, config.workers)
+    if config.out is not None:
+        config.out.parent.mkdir(parents=True, exist_ok=True)
+        write_scores(config.out, scores)
+    return scores
+
+
+def load_classifier(path: Path) -> tuple[SegmentationNetwork, list[str]]:
+    """A fine-tuned network and its class names.
+
+    Raises:
+        UserError: no weights there, or weights of a pretraining, which have no classifier of one dataset.
+    """
+    stored = weights.load(path)
+    if stored.head != "classifier" or len(stored.label_space.datasets) != 1:
+        raise UserError(f"{path} holds a pretrained network; fine-tune it first (mdpseg finetune ... init={path}).")
+    return stored.build(), stored.label_space.class_names(stored.label_space.datasets[0])

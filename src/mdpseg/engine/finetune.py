@@ -1,0 +1,98 @@
+"""Fine-tunes a network on one target dataset, and judges it on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mdpseg import weights
+from mdpseg.config import FinetuneConfig
+from mdpseg.data.draws import Draws
+from mdpseg.data.open import label_space_of, open_dataset
+from mdpseg.engine.evaluate import Scores, score_network, write_scores
+from mdpseg.engine.loop import train
+from mdpseg.engine.readme import finetune_readme
+from mdpseg.engine.run_folder import open_run
+from mdpseg.engine.runtime import make_fabric
+from mdpseg.errors import UserError
+from mdpseg.files import write_text
+from mdpseg.objectives.finetune import Finetune
+from mdpseg.recipe import load
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """What a fine-tuning leaves behind.
+
+    Attributes:
+        out: the run's folder.
+        weights: its weights file.
+        scores: iteration -> scores on ``val``, for each evaluation.
+        seconds: how long it took.
+    """
+
+    out: Path
+    weights: Path
+    scores: dict[int, Scores]
+    seconds: float
+
+
+def finetune(
+    config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides: Sequence[str] = ()
+) -> Finetuned:
+    """Fine-tunes on the target: encoder and decoder are kept, the head becomes a fresh classifier.
+
+    Args:
+        config: a configuration, a dict, or the path of a YAML recipe.
+        overrides: ``key=value``, as on the command line.
+
+    Raises:
+        UserError: the recipe, the data, the weights or the output folder are not as they should be.
+    """
+    config = load(config, FinetuneConfig, overrides)
+    began = time.perf_counter()
+    fabric = make_fabric(config.device, config.precision, config.devices, config.nodes)
+    reader = open_dataset(config.train, config.data_root)
+    judge = open_dataset(config.val, config.data_root) if config.val else None
+    if judge is not None and judge.classes != reader.classes:
+        raise UserError(f"`val` ({judge.name}) and `train` ({reader.name}) have different classes; they must be equal.")
+    label_space = label_space_of([reader], "class")  # in fine-tuning a catch-all is a class like any other
+
+    weights.seed_everything(config.seed)
+    network = weights.start_network(config.init, config.network)
+    objective = Finetune(network, label_space)
+    scores: dict[int, Scores] = {}
+
+    with open_run(config) as run:
+        run.log(f"fine-tuning on {len(reader)} images of {reader.name}, from {config.init}, into {run.path}")
+
+        def evaluate_after(step: int) -> None:
+            if judge is None:
+                return
+            scores[step] = score_network(network, judge, config.eval, fabric, config.workers)
+            run.log(f"step {step}: mIoU {scores[step].mean_iou:.2%}, pixel accuracy {scores[step].pixel_accuracy:.2%}")
+            run.record(step=step, mean_iou=scores[step].mean_iou, pixel_accuracy=scores[step].pixel_accuracy)
+            write_scores(run.path / f"scores-{step}.json", scores[step])
+
+        train(
+            objective,
+            [reader],
+            label_space,
+            Draws([len(reader)], config.seed),
+            run,
+            fabric,
+            config,
+            augmentation=config.augment,
+            optim=config.optim,
+            after_step=dict.fromkeys(config.evaluation_steps(), evaluate_after),
+        )
+        weights.save(run.weights, weights.Weights(network.config, network.state_dict(), label_space, "classifier"))
+        seconds = time.perf_counter() - began
+        write_text(run.path / "README.md", finetune_readme(config, reader, scores, seconds))
+        if scores:
+            run.console.print(scores[max(scores)].table())
+        run.log(f"done in {seconds:.0f} s: {run.weights}")
+    return Finetuned(run.path, run.weights, scores, seconds)

@@ -1,0 +1,96 @@
+"""Masks for images without labels."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from rich.progress import track
+from torch import Tensor
+
+from mdpseg.config import PredictConfig
+from mdpseg.data.readers.decode import read_image
+from mdpseg.engine.evaluate import load_classifier
+from mdpseg.engine.inference import class_scores
+from mdpseg.engine.runtime import make_fabric
+from mdpseg.errors import UserError
+from mdpseg.files import write_text, write_whole
+from mdpseg.palette import colour_mask, palette
+from mdpseg.recipe import load
+
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+
+
+def predict(config: PredictConfig | Mapping[str, Any] | str | Path, overrides: Sequence[str] = ()) -> list[Path]:
+    """Writes NAME.png (palette mask, pixel value = class id) and NAME_overlay.jpg for every image, and classes.txt.
+
+    Args:
+        config: a configuration, a dict, or the path of a YAML recipe.
+        overrides: ``key=value``, as on the command line.
+
+    Returns:
+        The masks' paths, in the order of the images.
+
+    Raises:
+        UserError: no image matches, two images have the same name, an image cannot be read, or the weights are wrong.
+    """
+    config = load(config, PredictConfig, overrides)
+    network, names = load_classifier(config.weights)
+    images = find_images(config.images)
+    fabric = make_fabric(config.device, config.precision)
+    network = network.to(fabric.device)
+    config.out.mkdir(parents=True, exist_ok=True)
+    write_text(config.out / "classes.txt", "".join(f"{name}\n" for name in names))
+    masks = []
+    for path in track(images, "predicting", disable=len(images) < 2):
+        image = read_image(path, "predict")
+        with torch.no_grad(), fabric.autocast():
+            mask = class_scores(network, image.to(fabric.device), config.eval).argmax(0).to(torch.uint8).cpu()
+        masks.append(config.out / f"{path.stem}.png")
+        write_mask(masks[-1], mask)
+        shown = image.float().lerp(colour_mask(mask).float(), config.opacity).to(torch.uint8)
+        _write_picture(config.out / f"{path.stem}_overlay.jpg", shown)
+    return masks
+
+
+def find_images(patterns: Sequence[str]) -> list[Path]:
+    """The image files that files, folders and globs mean, sorted within each.
+
+    Raises:
+        UserError: a pattern means no image, or two files would write the same mask.
+    """
+    found: list[Path] = []
+    for pattern in patterns:
+        path = Path(pattern)
+        if path.is_dir():
+            matches = sorted(p for p in path.iterdir() if p.suffix.lower() in _SUFFIXES)
+        elif path.is_file():
+            matches = [path]
+        else:
+            matches = sorted(Path(p) for p in glob.glob(pattern, recursive=True) if Path(p).is_file())
+        if not matches:
+            raise UserError(f"No image at {pattern!r}; give image files, a folder or a glob of {', '.join(_SUFFIXES)}.")
+        found += matches
+    stems: dict[str, Path] = {}
+    for path in found:
+        other = stems.setdefault(path.stem, path)
+        if other != path:
+            raise UserError(f"{other} and {path} would both write {path.stem}.png; predict them into two folders.")
+    return list(stems.values())
+
+
+def write_mask(path: Path, mask: Tensor) -> None:
+    """Writes a mask uint8 [H, W] as a palette PNG whose pixel values are the class ids."""
+    picture = Image.fromarray(mask.numpy(), mode="P")
+    picture.putpalette(palette(256).flatten().tolist())
+    write_whole(path, lambda temporary: picture.save(temporary))
+
+
+def _write_picture(path: Path, image: Tensor) -> None:
+    picture = Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy()))
+    write_whole(path, lambda temporary: picture.save(temporary, quality=92))

@@ -1,0 +1,96 @@
+"""Several datasets in, one pretrained network out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from mdpseg import weights
+from mdpseg.config import PretrainConfig
+from mdpseg.data.draws import Draws
+from mdpseg.data.loader import MixingDraws
+from mdpseg.data.open import label_space_of, open_dataset
+from mdpseg.engine.loop import train
+from mdpseg.engine.readme import pretrain_readme
+from mdpseg.engine.run_folder import open_run
+from mdpseg.engine.runtime import make_fabric
+from mdpseg.files import write_text
+from mdpseg.label_space import LabelSpace
+from mdpseg.objectives.mdp import MDP
+from mdpseg.objectives.supervised import UnionSupervised
+from mdpseg.recipe import load
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """What a pretraining leaves behind.
+
+    Attributes:
+        out: the run's folder.
+        weights: its weights file.
+        label_space: the classes of all its datasets.
+        seconds: how long it took.
+    """
+
+    out: Path
+    weights: Path
+    label_space: LabelSpace
+    seconds: float
+
+
+def pretrain(
+    config: PretrainConfig | Mapping[str, Any] | str | Path, overrides: Sequence[str] = ()
+) -> Pretrained:
+    """Trains one network on several datasets whose label sets need not agree.
+
+    Args:
+        config: a configuration, a dict, or the path of a YAML recipe.
+        overrides: ``key=value``, as on the command line.
+
+    Raises:
+        UserError: the recipe, the data, the first stage's weights or the output folder are not as they should be.
+    """
+    config = load(config, PretrainConfig, overrides)
+    began = time.perf_counter()
+    fabric = make_fabric(config.device, config.precision, config.devices, config.nodes)
+    readers = [open_dataset(dataset, config.data_root) for dataset in config.datasets]
+    label_space = label_space_of(readers, config.method.catch_all_as)
+    draws = Draws([len(reader) for reader in readers], config.seed, config.sampling, config.sampling_alpha)
+
+    weights.seed_everything(config.seed)
+    network = weights.start_network(config.init, config.network)
+    objective: nn.Module
+    if config.method.objective == "mdp":
+        objective = MDP(network, label_space, config.method)
+    else:
+        objective = UnionSupervised(network, label_space)
+
+    with open_run(config) as run:
+        run.log(f"pretraining on {label_space}, from {config.init}, into {run.path}")
+        train(
+            objective,
+            readers,
+            label_space,
+            draws,
+            run,
+            fabric,
+            config,
+            augmentation=config.augment,
+            optim=config.optim,
+            mixing=MixingDraws(config.method.mixing, config.method.mixing_probability),
+        )
+        prototypes, present = objective.prototypes() if isinstance(objective, MDP) else (None, None)
+        head = "projection" if isinstance(objective, MDP) else "classifier"
+        state = network.state_dict()
+        weights.save(
+            run.weights, weights.Weights(network.config, state, label_space, head, prototypes, present)
+        )
+        seconds = time.perf_counter() - began
+        write_text(run.path / "README.md", pretrain_readme(config, label_space, readers, seconds))
+        run.log(f"done in {seconds:.0f} s: {run.weights}")
+    return Pretrained(run.path, run.weights, label_space, seconds)

@@ -1,0 +1,43 @@
+"""What the losses share: sums over pixels, chunk by chunk, and their weighted mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+# Entries of the largest pixels x classes matrix held at once (float32: 64 MiB).
+CHUNK_ENTRIES = 1 << 24
+
+# Stands for "not in the denominator". Finite, since a row of -inf has a NaN gradient.
+OUTSIDE = -1e30
+
+
+def sum_in_chunks(loss_sum: Callable[..., Tensor], columns: int, *pixels: Tensor) -> Tensor:
+    """Adds ``loss_sum`` over chunks of pixels, so that the pixels x columns matrix never stands whole.
+
+    Where more than one chunk is needed, each is computed again in the backward pass instead of being kept.
+
+    Args:
+        loss_sum: takes a chunk of each of ``pixels`` and returns a scalar.
+        columns: columns of the matrix that ``loss_sum`` builds.
+        *pixels: tensors with the same first dimension N.
+    """
+    rows = max(1, CHUNK_ENTRIES // max(1, columns))
+    if len(pixels[0]) <= rows:
+        return loss_sum(*pixels)
+    chunks = zip(*(tensor.split(rows) for tensor in pixels), strict=True)
+    parts = [checkpoint(loss_sum, *chunk, use_reentrant=False) for chunk in chunks]
+    return torch.stack(parts).sum()
+
+
+def weighted_mean(total: Tensor, weights: Tensor) -> Tensor:
+    """``total`` / the sum of ``weights``, and 0 (with ``total``'s gradient path) where that sum is 0."""
+    return total / weights.sum().clamp_min(torch.finfo(torch.float32).tiny)
+
+
+def pixel_weights(weights: Tensor | None, targets: Tensor) -> Tensor:
+    """The given weights, or 1 for every pixel; float32 [N]."""
+    return torch.ones_like(targets, dtype=torch.float32) if weights is None else weights.float()

@@ -1,0 +1,68 @@
+"""Segmentation metrics from one confusion matrix."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class ConfusionMatrix:
+    """Counts of (target, prediction) pairs over any number of images.
+
+    Args:
+        num_classes: K.
+        device: where the counts are kept.
+
+    Attributes:
+        counts: int64 [K, K], rows are targets, columns predictions.
+    """
+
+    def __init__(self, num_classes: int, device: torch.device | str = "cpu") -> None:
+        if num_classes < 1:
+            raise ValueError(f"num_classes is {num_classes}; expected at least 1.")
+        self.num_classes = num_classes
+        self.counts = torch.zeros(num_classes, num_classes, dtype=torch.int64, device=device)
+
+    def update(self, prediction: Tensor, target: Tensor, ignore_index: int = 255) -> ConfusionMatrix:
+        """Adds the pixels of one or more images.
+
+        Args:
+            prediction: integer class ids, any shape.
+            target: integer class ids of the same shape; ``ignore_index`` and negative ids count for nothing.
+            ignore_index: the target id that means "ignored".
+
+        Returns:
+            Itself, so that calls can be chained.
+
+        Raises:
+            ValueError: shapes differ, or a class id is outside 0..K-1.
+        """
+        if prediction.shape != target.shape:
+            raise ValueError(
+                f"prediction has shape {tuple(prediction.shape)} and target {tuple(target.shape)}; they must be equal."
+            )
+        target = target.to(self.counts.device, torch.int64)
+        prediction = prediction.to(self.counts.device, torch.int64)
+        counted = (target != ignore_index) & (target >= 0)
+        target, prediction = target[counted], prediction[counted]
+        for name, ids in (("target", target), ("prediction", prediction)):
+            if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < self.num_classes:
+                raise ValueError(f"{name} holds id {int(ids.max())}; expected 0..{self.num_classes - 1}.")
+        pairs = target * self.num_classes + prediction
+        self.counts += torch.bincount(pairs, minlength=self.num_classes**2).view_as(self.counts)
+        return self
+
+    def iou(self) -> Tensor:
+        """Intersection over union of each class, float64 [K]; NaN for a class that does not occur in the targets."""
+        counts = self.counts.double()
+        intersection = counts.diagonal()
+        union = counts.sum(0) + counts.sum(1) - intersection
+        return torch.where(counts.sum(1) > 0, intersection / union, torch.nan)
+
+    def mean_iou(self) -> float:
+        """Mean IoU over the classes that occur in the targets, from 0 to 1; NaN when there was no target pixel."""
+        return float(self.iou().nanmean())
+
+    def pixel_accuracy(self) -> float:
+        """Share of the target pixels that are predicted right; NaN when there was no target pixel."""
+        return float(self.counts.diagonal().sum().double() / self.counts.sum())

@@ -1,0 +1,136 @@
+"""Encoder, decoder and head; the momentum copy."""
+
+from __future__ import annotations
+
+import copy
+
+import segmentation_models_pytorch as smp
+import timm
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mdpseg.config import NetworkConfig
+from mdpseg.errors import UserError
+
+# Sides of the input are padded to a multiple of this: the largest stride of an encoder.
+STRIDE = 32
+
+
+class SegmentationNetwork(nn.Module):
+    """A timm encoder and a segmentation-models-pytorch decoder, with a head that is swapped between stages.
+
+    Args:
+        config: which encoder and decoder.
+
+    Attributes:
+        encoder, decoder: what fine-tuning keeps.
+        head: maps decoder features to embeddings or logits; see :meth:`set_projection` and :meth:`set_classifier`.
+        mean, std: float32 [1, 3, 1, 1], the encoder's own pixel normalisation for pixels from 0 to 1.
+        feature_channels: channels of the decoder's features.
+
+    Raises:
+        UserError: timm has no such encoder, or the decoder does not go with it.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        encoder = config.encoder.removeprefix("tu-")
+        if not timm.is_model(encoder):
+            near = timm.list_models(f"*{encoder.split('.')[0]}*")[:5]
+            hint = f"did you mean {', '.join(near)}?" if near else "see timm.list_models()."
+            raise UserError(f"timm has no encoder {encoder!r}; {hint}")
+        options = {} if config.output_stride is None else {"encoder_output_stride": config.output_stride}
+        if options and config.decoder not in ("deeplabv3", "deeplabv3plus"):
+            raise UserError(f"output_stride is for deeplabv3 and deeplabv3plus; decoder {config.decoder} has its own.")
+        try:
+            model = smp.create_model(config.decoder, f"tu-{encoder}", encoder_weights=None, **options)
+        except (ValueError, KeyError, RuntimeError, AttributeError) as error:
+            message = " ".join(str(error).split())
+            raise UserError(f"Encoder {encoder} does not go with decoder {config.decoder}: {message}") from error
+        self.encoder, self.decoder = model.encoder, model.decoder
+        self.feature_channels: int = model.segmentation_head[0].in_channels
+        self.head: nn.Module = nn.Identity()
+        statistics = timm.get_pretrained_cfg(encoder)
+        self.register_buffer("mean", torch.tensor(statistics.mean)[None, :, None, None])
+        self.register_buffer("std", torch.tensor(statistics.std)[None, :, None, None])
+
+    def set_projection(self) -> None:
+        """Makes the head a projection to embeddings of unit length, as pretraining needs it."""
+        self.head = Projection(self.feature_channels, self.config.embedding_dim, self.config.projection)
+
+    def set_classifier(self, num_classes: int) -> None:
+        """Makes the head a fresh linear classifier of each pixel."""
+        self.head = nn.Conv2d(self.feature_channels, num_classes, kernel_size=1)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Decoder features [B, C, h, w] of uint8 (or 0..255 float) images [B, 3, H, W]; H and W multiples of 32."""
+        pixels = (images.float() / 255 - self.mean) / self.std
+        maps = self.encoder(pixels)
+        features: Tensor = self.decoder(maps)
+        return features
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The head's output at the decoder's stride, [B, embedding_dim or num_classes, h, w]."""
+        output: Tensor = self.head(self.features(images))
+        return output
+
+    def logits(self, images: Tensor) -> Tensor:
+        """The head's output at the images' own resolution; any height and width.
+
+        Args:
+            images: uint8 or float 0..255, [B, 3, H, W].
+
+        Returns:
+            float32 [B, num_classes, H, W].
+        """
+        height, width = images.shape[-2:]
+        below, right = -height % STRIDE, -width % STRIDE
+        padded = images.float()
+        if below or right:
+            padded = F.pad(padded, (0, right, 0, below), value=float(self.mean.mean() * 255))
+        output = self(padded).float()
+        size = (height + below, width + right)
+        return F.interpolate(output, size, mode="bilinear", align_corners=False)[..., :height, :width]
+
+
+class Projection(nn.Module):
+    """1x1 conv, norm, ReLU, 1x1 conv (or one linear 1x1 conv), then an L2 norm in float32.
+
+    Shape: [B, C, h, w] -> [B, D, h, w] of unit length along D.
+    """
+
+    def __init__(self, channels: int, dim: int, kind: str = "mlp") -> None:
+        super().__init__()
+        self.layers = (
+            nn.Conv2d(channels, dim, 1)
+            if kind == "linear"
+            else nn.Sequential(
+                nn.Conv2d(channels, channels, 1, bias=False),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(inplace=True),
+                nn.Conv2d(channels, dim, 1),
+            )
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Projects and normalises."""
+        return F.normalize(self.layers(features).float(), dim=1)
+
+
+def momentum_copy(network: SegmentationNetwork) -> SegmentationNetwork:
+    """A copy that follows ``network`` by :func:`update_momentum` and has no gradient."""
+    return copy.deepcopy(network).requires_grad_(False)
+
+
+@torch.no_grad()
+def update_momentum(follower: nn.Module, network: nn.Module, momentum: float) -> None:
+    """Exponential moving average: follower = momentum * follower + (1 - momentum) * network, for every parameter.
+
+    Buffers (running statistics) are the follower's own: it runs in training mode on the same images.
+    """
+    torch._foreach_lerp_(list(follower.parameters()), list(network.parameters()), 1.0 - momentum)

@@ -1,0 +1,124 @@
+"""Multi-dataset pretraining: pixels against the prototypes of a concatenated label space (arXiv 2106.04121)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mdpseg.bank import RegionBank, region_means
+from mdpseg.batch import Batch
+from mdpseg.config import MethodConfig
+from mdpseg.label_space import LabelSpace
+from mdpseg.losses import pixel_to_pixel, pixel_to_prototype, pixel_to_region, sparse_coding
+from mdpseg.losses.pixel_to_prototype import drop_lookalikes
+from mdpseg.network import SegmentationNetwork, momentum_copy, update_momentum
+from mdpseg.objectives.pixels import at_size, labelled_maps, pixel_rows
+
+
+class MDP(nn.Module):
+    """The method, whole; every variant is a setting of :class:`mdpseg.config.MethodConfig`.
+
+    Args:
+        network: encoder and decoder; gets a projection head.
+        label_space: the K classes.
+        config: the method's settings.
+    """
+
+    denominator: Tensor
+    dataset_of_class: Tensor
+
+    def __init__(self, network: SegmentationNetwork, label_space: LabelSpace, config: MethodConfig) -> None:
+        super().__init__()
+        network.set_projection()
+        self.network, self.label_space, self.config = network, label_space, config
+        self.momentum_network = momentum_copy(network) if config.momentum else None
+        dim, classes = network.config.embedding_dim, label_space.num_classes
+        self.bank = RegionBank(config.bank_size, dim, classes, config.bank_policy)
+        self.learned = nn.Parameter(torch.randn(classes, dim)) if self._learns_prototypes else None
+        self.register_buffer("denominator", label_space.denominator(config.denominator), persistent=False)
+        self.register_buffer("dataset_of_class", label_space.dataset_of_class(), persistent=False)
+
+    @property
+    def _learns_prototypes(self) -> bool:
+        return self.config.bank == "class" and self.config.prototypes != "bank"
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """The loss of a mixed batch, and its parts."""
+        embeddings = self.network(batch.images)  # [B, D, h, w]
+        keys = self._keys(batch.images, embeddings)
+        self._fill_bank(keys, batch)
+        maps, targets, weights = labelled_maps(batch, embeddings)
+        if self.config.bank == "none":
+            blended = (batch.lam < 1).nonzero()[:, 0]
+            loss = pixel_to_pixel(
+                maps, targets, torch.cat([keys, keys[blended]]), self.config.temperature, weights=weights
+            )
+            return {"loss": loss, "pixel": loss.detach()}
+        pixels = pixel_rows(maps), targets.flatten()
+        if self.config.bank == "region":
+            contrast = pixel_to_region(
+                *pixels,
+                *self.bank.entries(),
+                self.config.temperature,
+                denominator=self._denominator(),
+                weights=weights.flatten(),
+            )
+        else:
+            contrast = pixel_to_prototype(
+                *pixels,
+                *self.prototypes(),
+                self.config.temperature,
+                denominator=self._denominator(),
+                leave_out=self.config.sparse_k if self.config.sparse_coding == "no_push" else 0,
+                weights=weights.flatten(),
+            )
+        parts = {"contrast": contrast.detach()}
+        loss = contrast
+        if self.config.sparse_coding == "pull":
+            pull = sparse_coding(
+                *pixels,
+                *self.prototypes(),
+                self.config.temperature,
+                self.config.sparse_k,
+                weights=weights.flatten(),
+            )
+            loss = contrast + self.config.sparse_weight * pull
+            parts["pull"] = pull.detach()
+        return {"loss": loss, **parts}
+
+    @torch.no_grad()
+    def _keys(self, images: Tensor, embeddings: Tensor) -> Tensor:
+        """The momentum network's embeddings; with momentum 0 the network's own, at no extra forward pass."""
+        if self.momentum_network is None:
+            return embeddings.detach()
+        keys: Tensor = self.momentum_network(images)
+        return keys
+
+    def _fill_bank(self, keys: Tensor, batch: Batch) -> None:
+        """Pushes the region embeddings of this batch's images, before the loss: its classes then have prototypes."""
+        whole = (batch.lam == 1).nonzero()[:, 0]  # blended images are no example of any class
+        targets = at_size(batch.targets, (keys.shape[2], keys.shape[3]))
+        self.bank.push(*region_means(keys[whole], targets[whole], self.label_space.num_classes))
+
+    def prototypes(self) -> tuple[Tensor, Tensor]:
+        """The class prototypes [K, D] of unit length and which of them are real [K]; learned ones have a gradient."""
+        means, present = self.bank.prototypes()
+        if self.learned is None:
+            return means, present
+        learned = F.normalize(self.learned.float(), dim=1)
+        if self.config.prototypes == "mixed":
+            learned = F.normalize(means + learned, dim=1)
+        return learned, torch.ones_like(present)
+
+    def _denominator(self) -> Tensor:
+        if self.config.denominator != "no_lookalikes":
+            return self.denominator
+        with torch.no_grad():
+            prototypes, _ = self.prototypes()
+        return drop_lookalikes(self.denominator, prototypes, self.dataset_of_class, self.config.lookalikes)
+
+    def after_step(self) -> None:
+        """Lets the momentum network follow; call it after the optimiser's step."""
+        if self.momentum_network is not None:
+            update_momentum(self.momentum_network, self.network, self.config.momentum)

@@ -1,0 +1,48 @@
+"""What the objectives share: labels at the decoder's stride, and the two labels of a blended pixel."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+import torch
+from torch import Tensor
+
+from mdpseg.batch import Batch
+
+
+def at_size(targets: Tensor, size: tuple[int, int]) -> Tensor:
+    """Targets [B, H, W] at another resolution [B, h, w], each the label at the centre of its cell."""
+    if targets.shape[-2:] == size:
+        return targets
+    small = F.interpolate(targets[:, None].float(), size, mode="nearest-exact")  # exact: ids are below 2^24
+    return small[:, 0].to(targets.dtype)
+
+
+def labelled_maps(batch: Batch, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Pairs each map with its labels and their weight; a blended image counts twice, once with each label.
+
+    The loss of a blended pixel is lam L(y_a) + (1 - lam) L(y_b): a weighted mean over both pairs.
+
+    Args:
+        batch: already mixed.
+        maps: [B, C, h, w], what the network made of its images.
+
+    Returns:
+        maps [B', C, h, w], targets int64 [B', h, w], weights float32 [B', h, w]; B' = B + blended images.
+    """
+    size = (maps.shape[2], maps.shape[3])
+    targets = at_size(batch.targets, size)  # [B, h, w]
+    weights = batch.lam[:, None, None].expand(targets.shape)
+    if batch.partner_targets is None:
+        return maps, targets, weights
+    blended = (batch.lam < 1).nonzero()[:, 0]
+    partners = at_size(batch.partner_targets[blended], size)
+    return (
+        torch.cat([maps, maps[blended]]),
+        torch.cat([targets, partners]),
+        torch.cat([weights, 1 - weights[blended]]),
+    )
+
+
+def pixel_rows(maps: Tensor) -> Tensor:
+    """[B, C, h, w] -> [B * h * w, C]."""
+    return maps.permute(0, 2, 3, 1).flatten(0, 2)

@@ -1,0 +1,35 @@
+"""Supervised pretraining over a concatenated label space: the baseline beside the method."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from mdpseg.batch import Batch
+from mdpseg.label_space import LabelSpace
+from mdpseg.losses import union_cross_entropy
+from mdpseg.network import SegmentationNetwork
+from mdpseg.objectives.pixels import labelled_maps, pixel_rows
+
+
+class UnionSupervised(nn.Module):
+    """Cross-entropy where each pixel's softmax runs over its own dataset's classes.
+
+    Args:
+        network: encoder and decoder; gets a classifier over all K classes.
+        label_space: the K classes.
+    """
+
+    def __init__(self, network: SegmentationNetwork, label_space: LabelSpace) -> None:
+        super().__init__()
+        network.set_classifier(label_space.num_classes)
+        self.network, self.label_space = network, label_space
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """The loss of a mixed batch."""
+        maps, targets, weights = labelled_maps(batch, self.network(batch.images))
+        logits = pixel_rows(maps)
+        loss = union_cross_entropy(logits, targets.flatten(), self.label_space, weights=weights.flatten())
+        return {"loss": loss}
+
+    def after_step(self) -> None:
+        """Nothing follows the network here."""

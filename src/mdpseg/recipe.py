@@ -1,0 +1,117 @@
+"""Reads recipes: YAML, ``key=value`` overrides, and messages that name the nearest right key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from mdpseg.errors import UserError
+
+Config = TypeVar("Config", bound=BaseModel)
+
+
+def load(config: Config | Mapping[str, Any] | str | Path, kind: type[Config], overrides: Sequence[str] = ()) -> Config:
+    """Makes a validated configuration.
+
+    Args:
+        config: a configuration, a dict, or the path of a YAML file.
+        kind: which configuration is wanted.
+        overrides: ``key=value`` with dots for depth (``optim.lr=0.1``, ``datasets.0.path=data/voc``); values are YAML.
+
+    Raises:
+        UserError: the file is missing or not YAML, a key is unknown (the nearest right one is named), a value is wrong.
+    """
+    if isinstance(config, kind) and not overrides:
+        return config
+    source = "the configuration"
+    if isinstance(config, BaseModel):
+        content: Any = config.model_dump(mode="json", exclude_unset=True)
+    elif isinstance(config, (str, Path)):
+        source = str(config)
+        content = _read_yaml(Path(config))
+    else:
+        content = dict(config)
+    for override in overrides:
+        _apply(content, override)
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{source}: " + "; ".join(_explain(e, kind) for e in error.errors())) from None
+
+
+def dump(config: BaseModel) -> str:
+    """The resolved recipe as YAML; :func:`load` reads it back to an equal configuration."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _read_yaml(path: Path) -> Any:
+    if not path.is_file():
+        raise UserError(f"No recipe at {path}; give the path of a YAML file.")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds {type(content).__name__}; expected settings, one `key: value` a line.")
+    return content
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"Override {override!r} is not of the form key=value, such as optim.lr=0.1.")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"Override {override!r}: {text!r} is not a YAML value.") from None
+    place: Any = content
+    *parents, last = key.split(".")
+    try:
+        for part in parents:
+            if isinstance(place, list):
+                place = place[int(part)]
+            else:
+                if place.get(part) is None:
+                    place[part] = {}
+                place = place[part]
+        if isinstance(place, list):
+            place[int(last)] = value
+        else:
+            place[last] = value
+    except (ValueError, IndexError, AttributeError, TypeError):
+        raise UserError(f"Override {override!r}: the recipe has no place {key!r}.") from None
+
+
+def _explain(error: Any, kind: type[BaseModel]) -> str:
+    location = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        allowed = list(_model_at(kind, error["loc"][:-1]).model_fields)
+        near = difflib.get_close_matches(str(error["loc"][-1]), allowed, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(allowed)}."
+        return f"unknown key {location!r}; {hint}"
+    if error["type"] == "missing":
+        return f"key {location!r} is missing; it is required"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "value_error":
+        return message
+    return f"{location} is {error['input']!r}: {message[0].lower() + message[1:]}"
+
+
+def _model_at(kind: type[BaseModel], location: Sequence[str | int]) -> type[BaseModel]:
+    for part in location:
+        field = kind.model_fields.get(str(part))
+        if field is None:  # an index in a list
+            continue
+        kind = _model_in(field.annotation) or kind
+    return kind
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for argument in get_args(annotation) if (model := _model_in(argument))), None)
