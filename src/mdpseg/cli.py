@@ -18,7 +18,9 @@ app = typer.Typer(
 )
 
 Recipe = Annotated[Path, typer.Argument(help="YAML recipe.")]
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as optim.lr=0.1.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as optim.lr=0.1.")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in its folder.")]
 
 

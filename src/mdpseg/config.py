@@ -61,10 +61,20 @@ class NetworkConfig(Settings):
 
     encoder: str = Field("mobilenetv3_small_100", description="Any timm model name that gives feature maps.")
     decoder: Literal[
-        "deeplabv3", "deeplabv3plus", "fpn", "unet", "unetplusplus", "upernet", "segformer", "pspnet", "linknet", "pan"
+        "deeplabv3",
+        "deeplabv3plus",
+        "fpn",
+        "unet",
+        "unetplusplus",
+        "upernet",
+        "segformer",
+        "pspnet",
+        "linknet",
+        "pan",
     ] = "fpn"
     output_stride: Literal[8, 16] | None = Field(
-        None, description="Stride of the encoder's last map (DeepLabV3 and DeepLabV3+); default: the decoder's own."
+        None,
+        description="Stride of the encoder's last map (DeepLabV3 and DeepLabV3+); default: the decoder's own.",
     )
     embedding_dim: Positive = Field(128, description="D, dimension of a pixel's embedding (ours).")
     projection: Literal["mlp", "linear"] = Field(
@@ -89,7 +99,9 @@ class AugmentConfig(Settings):
     @classmethod
     def _multiple_of_32(cls, crop: int) -> int:
         if crop % 32:
-            raise ValueError(f"crop is {crop}; encoders need a multiple of 32, such as {max(32, round(crop / 32) * 32)}")
+            raise ValueError(
+                f"crop is {crop}; encoders need a multiple of 32, such as {max(32, round(crop / 32) * 32)}"
+            )
         return crop
 
     @field_validator("scale")
@@ -105,20 +117,24 @@ class MethodConfig(Settings):
 
     objective: Literal["mdp", "supervised"] = "mdp"
     bank: Literal["class", "region", "none"] = Field(
-        "class", description="Contrast with class prototypes (P), single region embeddings, or the image's own pixels."
+        "class",
+        description="Contrast with class prototypes (P), single region embeddings, or the image's own pixels.",
     )
     bank_size: Positive = Field(4096, description="Region embeddings held (P: 4096; also 1024 and 10560).")
     bank_policy: Literal["fifo", "per_class"] = Field("fifo", description="One ring (P), or a ring for each class.")
     prototypes: Literal["bank", "learned", "mixed"] = Field(
-        "bank", description="The bank's means (P), a cosine classifier's rows, or the normalised sum of both (ours)."
+        "bank",
+        description="The bank's means (P), a cosine classifier's rows, or the normalised sum of both (ours).",
     )
     denominator: Literal["all", "own_dataset", "no_lookalikes"] = Field(
-        "all", description="Classes that a pixel is pushed away from: all (P), its own dataset's, all but look-alikes."
+        "all",
+        description="Classes that a pixel is pushed away from: all (P), its own dataset's, all but look-alikes.",
     )
     lookalikes: Positive = Field(3, description="Classes of other datasets left out with `no_lookalikes` (ours).")
     temperature: Annotated[float, Field(gt=0)] = Field(0.07, description="tau (P).")
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.99, description="Of the momentum network; 0: the network's own embeddings fill the bank (ours: 0.99)."
+        0.99,
+        description="Of the momentum network; 0: the network's own embeddings fill the bank (ours: 0.99).",
     )
     sparse_coding: Literal["off", "pull", "no_push"] = "pull"
     sparse_k: Positive = Field(3, description="How many similar classes sparse coding counts.")
@@ -126,7 +142,8 @@ class MethodConfig(Settings):
     mixing: Literal["off", "region", "pixel", "both"] = Field("both", description="Cross-image mixing (P: both).")
     mixing_probability: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="Of each kind, an image (ours).")
     catch_all_as: Literal["class", "ignore", "private"] = Field(
-        "private", description="Catch-all classes: as any class, ignored, or never negatives of other datasets (ours)."
+        "private",
+        description="Catch-all classes: as any class, ignored, or never negatives of other datasets (ours).",
     )
 
 
@@ -181,7 +198,8 @@ class PretrainConfig(RunConfig):
     datasets: list[DatasetConfig] = Field(min_length=1)
     iterations: Positive = 2000
     sampling: Literal["size", "equal", "temperature"] = Field(
-        "temperature", description="Share of a dataset's draws: by its size, equal, or size ** sampling_alpha."
+        "temperature",
+        description="Share of a dataset's draws: by its size, equal, or size ** sampling_alpha.",
     )
     sampling_alpha: Annotated[float, Field(ge=0)] = 0.5
     init: str = Field("scratch", description="First stage: scratch, imagenet, or a weights file of another run.")

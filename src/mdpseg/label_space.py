@@ -147,7 +147,7 @@ class LabelSpace:
         return self._tables[key]
 
     def _bad_ids(self, dataset: str, values: Tensor, file: str | None) -> UserError:
-        shown = ", ".join(str(int(v)) for v in values.unique()[:5])
+        shown = ", ".join(str(int(v)) for v in torch.unique(values)[:5])
         where = f" in {file}" if file else ""
         count = len(self._classes[dataset])
         return UserError(

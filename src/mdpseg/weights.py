@@ -13,7 +13,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-
 from mdpseg.config import NetworkConfig
 from mdpseg.errors import UserError
 from mdpseg.files import write_whole
@@ -82,7 +81,9 @@ def load(path: Path) -> Weights:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
-        raise UserError(f"{path} is not a safetensors file ({error}); expected the weights.safetensors of a run.") from None
+        raise UserError(
+            f"{path} is not a safetensors file ({error}); expected the weights.safetensors of a run."
+        ) from None
     if metadata.get("format") != _FORMAT:
         raise UserError(f"{path} was not written by mdpseg ({_FORMAT}); expected the weights.safetensors of a run.")
     try:
@@ -98,8 +99,8 @@ def start_network(init: str, config: NetworkConfig | None) -> SegmentationNetwor
     """A network at its first stage: without head, encoder (and decoder) as ``init`` says.
 
     Args:
-        init: ``scratch``; ``imagenet`` (the encoder's ImageNet weights: for tf_efficientnet_lite0 those that come inside
-            the package of the extra ``lite0``, else timm's download); or the path of a weights file (encoder and decoder).
+        init: ``scratch``; ``imagenet`` (the encoder's ImageNet weights: for tf_efficientnet_lite0 those inside the
+            package of the extra ``lite0``, else timm's download); or the path of a weights file (encoder, decoder).
         config: the architecture; by default the small one, or that of the weights file.
 
     Raises:
@@ -134,6 +135,7 @@ def _check_same_architecture(init: str, found: NetworkConfig, wanted: NetworkCon
 def _load_imagenet(network: SegmentationNetwork) -> None:
     name = network.config.encoder.removeprefix("tu-")
     from mdpseg import lite0
+
     if name.split(".")[0] == "tf_efficientnet_lite0" and lite0.available():
         lite0.load_lite0_encoder(network.encoder)
         return

@@ -6,8 +6,8 @@ import math
 
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as transform
 from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as transform
 
 from mdpseg.config import AugmentConfig
 

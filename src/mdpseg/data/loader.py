@@ -80,8 +80,7 @@ class _Collate:
         try:
             names = [self.label_space.datasets[item.dataset] for item in good]
             targets = [
-                self.label_space.encode(item.mask, name, file=item.name)
-                for item, name in zip(good, names, strict=True)
+                self.label_space.encode(item.mask, name, file=item.name) for item, name in zip(good, names, strict=True)
             ]
         except UserError as error:
             return error
@@ -164,7 +163,7 @@ def batches(
     """
     loader = DataLoader(
         _DrawnImages(readers, draws, augmentation),
-        batch_sampler=_Numbers(start, end, batch_size, rank, ranks),  # type: ignore[arg-type]
+        batch_sampler=_Numbers(start, end, batch_size, rank, ranks),
         num_workers=workers,
         collate_fn=_Collate(readers, label_space, mixing, draws.seed),
         pin_memory=torch.cuda.is_available(),

@@ -10,7 +10,7 @@ from mdpseg.engine.run_folder import RunFolder
 from mdpseg.files import write_whole
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402 (after the choice of a backend without a screen)
+from matplotlib import pyplot as plt
 
 _LEFT_OUT = ("step", "images_per_second")
 

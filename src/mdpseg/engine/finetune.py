@@ -40,9 +40,7 @@ class Finetuned:
     seconds: float
 
 
-def finetune(
-    config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides: Sequence[str] = ()
-) -> Finetuned:
+def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides: Sequence[str] = ()) -> Finetuned:
     """Fine-tunes on the target: encoder and decoder are kept, the head becomes a fresh classifier.
 
     Args:

@@ -59,9 +59,9 @@ def train(
     optimizer = make_optimizer(objective, optim)
     plain = objective
     if config.channels_last:
-        plain.network.to(memory_format=torch.channels_last)  # type: ignore[union-attr, operator]
+        plain.to(memory_format=torch.channels_last)
     if config.compile:
-        plain.network.compile()  # type: ignore[union-attr, operator]
+        plain.network.compile()  # type: ignore[union-attr]
     objective, optimizer = fabric.setup(objective, optimizer)
 
     start = 0
@@ -105,7 +105,7 @@ def train(
 
             # log
             if done % config.log_every == 0 or done == config.iterations:
-                values = {name: float(value) for name, value in losses.items()}
+                values = {name: float(value.detach()) for name, value in losses.items()}
                 if not math.isfinite(values["loss"]):
                     raise UserError(
                         f"The loss is {values['loss']} at step {done} (images {', '.join(batch.names[:4])} ...). "

@@ -39,7 +39,7 @@ def learning_rate(step: int, iterations: int, config: OptimConfig) -> float:
     if config.schedule == "cosine":
         return config.lr * 0.5 * (1 + math.cos(math.pi * done))
     if config.schedule == "poly":
-        return config.lr * (1 - done) ** config.power
+        return config.lr * math.pow(1 - done, config.power)
     return config.lr
 
 

@@ -43,9 +43,7 @@ class Pretrained:
     seconds: float
 
 
-def pretrain(
-    config: PretrainConfig | Mapping[str, Any] | str | Path, overrides: Sequence[str] = ()
-) -> Pretrained:
+def pretrain(config: PretrainConfig | Mapping[str, Any] | str | Path, overrides: Sequence[str] = ()) -> Pretrained:
     """Trains one network on several datasets whose label sets need not agree.
 
     Args:
@@ -87,9 +85,7 @@ def pretrain(
         prototypes, present = objective.prototypes() if isinstance(objective, MDP) else (None, None)
         head = "projection" if isinstance(objective, MDP) else "classifier"
         state = network.state_dict()
-        weights.save(
-            run.weights, weights.Weights(network.config, state, label_space, head, prototypes, present)
-        )
+        weights.save(run.weights, weights.Weights(network.config, state, label_space, head, prototypes, present))
         seconds = time.perf_counter() - began
         write_text(run.path / "README.md", pretrain_readme(config, label_space, readers, seconds))
         run.log(f"done in {seconds:.0f} s: {run.weights}")

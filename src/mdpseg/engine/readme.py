@@ -25,9 +25,7 @@ _FILES = """## Files
 """
 
 
-def pretrain_readme(
-    config: PretrainConfig, label_space: LabelSpace, readers: Sequence[Reader], seconds: float
-) -> str:
+def pretrain_readme(config: PretrainConfig, label_space: LabelSpace, readers: Sequence[Reader], seconds: float) -> str:
     """What this pretraining was, and what to do next."""
     rows = "\n".join(f"| {r.name} | {len(r)} | {len(r.classes)} | {r.catch_all or ''} |" for r in readers)
     return f"""# A pretraining by mdpseg {mdpseg.__version__}
@@ -46,9 +44,7 @@ Next: `mdpseg finetune RECIPE init={config.out}/weights.safetensors`
 {_FILES.format(command="pretrain")}"""
 
 
-def finetune_readme(
-    config: FinetuneConfig, reader: Reader, scores: Mapping[int, Scores], seconds: float
-) -> str:
+def finetune_readme(config: FinetuneConfig, reader: Reader, scores: Mapping[int, Scores], seconds: float) -> str:
     """What this fine-tuning was, and how good it got."""
     rows = "\n".join(
         f"| {step} | {100 * s.mean_iou:.2f} | {100 * s.pixel_accuracy:.2f} |" for step, s in sorted(scores.items())

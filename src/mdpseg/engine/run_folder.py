@@ -78,7 +78,9 @@ class RunFolder:
         try:
             state: dict[str, Any] = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         except Exception as error:
-            raise UserError(f"{self.checkpoint} cannot be read ({type(error).__name__}); start again in a new folder.") from error
+            raise UserError(
+                f"{self.checkpoint} cannot be read ({type(error).__name__}); start again in a new folder."
+            ) from error
         return state
 
 

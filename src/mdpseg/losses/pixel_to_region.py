@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -53,7 +54,7 @@ def contrast_sum(
     """The weighted sum of :func:`pixel_to_region`'s terms (a scalar), and the weights [P] of the pixels that count."""
     filled = region_classes >= 0
     regions, region_classes = regions[filled].float(), region_classes[filled]
-    counted = (targets >= 0) & (targets[:, None] == region_classes.unique()[None]).any(1)
+    counted = (targets >= 0) & (targets[:, None] == torch.unique(region_classes)[None]).any(1)
 
     def loss_sum(v: Tensor, y: Tensor, w: Tensor) -> Tensor:
         similarity = v.float() @ regions.T / temperature  # [n, M]

@@ -28,7 +28,7 @@ def sum_in_chunks(loss_sum: Callable[..., Tensor], columns: int, *pixels: Tensor
     rows = max(1, CHUNK_ENTRIES // max(1, columns))
     if len(pixels[0]) <= rows:
         return loss_sum(*pixels)
-    chunks = zip(*(tensor.split(rows) for tensor in pixels), strict=True)
+    chunks = zip(*(torch.split(tensor, rows) for tensor in pixels), strict=True)
     parts = [checkpoint(loss_sum, *chunk, use_reentrant=False) for chunk in chunks]
     return torch.stack(parts).sum()
 

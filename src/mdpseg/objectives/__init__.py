@@ -1,1 +1,1 @@
-"""What is learned from a batch. Each objective(batch) -> {"loss": ..., named parts}; nothing else knows which one runs."""
+"""What is learned from a batch: objective(batch) -> {"loss": ..., named parts}; nothing else knows which one runs."""

@@ -82,9 +82,7 @@ def _from_content(content: Any, where: str) -> ClassList:
     colours = [colour for _, colour in entries if colour is not None]
     if colours and len(colours) < len(names):
         bare = next(name for name, colour in entries if colour is None)
-        raise UserError(
-            f"{where}: class {bare!r} has no color, but others have; give all classes one, or none."
-        )
+        raise UserError(f"{where}: class {bare!r} has no color, but others have; give all classes one, or none.")
     if ignore is not None and not colours:
         raise UserError(f"{where} has an ignore_color, but its classes have no colors; give each class one.")
     return _checked(ClassList(names, colours or None, ignore), where)
@@ -108,15 +106,9 @@ def _colour(value: Any, where: str) -> Colour:
             pass
         else:
             return red, green, blue
-    if (
-        isinstance(value, list | tuple)
-        and len(value) == 3
-        and all(type(v) is int and 0 <= v <= 255 for v in value)
-    ):
+    if isinstance(value, list | tuple) and len(value) == 3 and all(type(v) is int and 0 <= v <= 255 for v in value):
         return value[0], value[1], value[2]
-    raise UserError(
-        f'{where}: {value!r} is not a color; expected [red, green, blue] of 0..255 or "#rrggbb" in quotes.'
-    )
+    raise UserError(f'{where}: {value!r} is not a color; expected [red, green, blue] of 0..255 or "#rrggbb" in quotes.')
 
 
 def _checked(classes: ClassList, where: str) -> ClassList:
@@ -124,9 +116,7 @@ def _checked(classes: ClassList, where: str) -> ClassList:
     if not count:
         raise UserError(f"{where} has no classes; give at least one name.")
     if count > 255:
-        raise UserError(
-            f"{where} has {count} classes; 8-bit masks hold at most 255 (255 itself is 'ignored')."
-        )
+        raise UserError(f"{where} has {count} classes; 8-bit masks hold at most 255 (255 itself is 'ignored').")
     twice = _repeated(classes.names)
     if twice is not None:
         raise UserError(f"{where} names class {twice!r} more than once; names must differ.")

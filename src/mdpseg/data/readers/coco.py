@@ -68,9 +68,7 @@ class COCOStuff(PairReader):
         name: str = "cocostuff",
     ) -> None:
         root = Path(root)
-        split = choose_split(
-            name, root / "images", split, {"train": "train2017", "val": "val2017"}, f"{root}/{LAYOUT}"
-        )
+        split = choose_split(name, root / "images", split, {"train": "train2017", "val": "val2017"}, f"{root}/{LAYOUT}")
         masks = root / "stuffthingmaps" / split
         if not masks.is_dir():
             masks = root / "annotations" / split

@@ -56,9 +56,7 @@ def read_image(path: Path, dataset: str) -> Tensor:
     if content.startswith(_PNG):
         return _pixels(_open_png(content, path, dataset), path, dataset)
     if not (content.startswith(b"\xff\xd8") or (content.startswith(b"RIFF") and content[8:12] == b"WEBP")):
-        raise UserError(
-            f"{dataset}: {path} is not a JPEG, PNG or WebP image; convert it, re-copy it or remove it."
-        )
+        raise UserError(f"{dataset}: {path} is not a JPEG, PNG or WebP image; convert it, re-copy it or remove it.")
     try:
         encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
         return cast(Tensor, decode_image(encoded, ImageReadMode.RGB))  # [3, H, W]
@@ -79,8 +77,7 @@ def read_ids(path: Path, dataset: str) -> Tensor:
     Raises:
         UserError: the file is missing, truncated or damaged, not a PNG, has colours, or is not of 8 bits.
     """
-    content = _bytes(path, dataset)
-    depth, kind = _png_header(content, path, dataset)
+    image, depth, kind = _open_mask(path, dataset)
     if kind not in (_GREY, _PALETTE):
         raise UserError(
             f"{dataset}: mask {path} holds colors (RGB), but ids of one channel are expected; save the ids "
@@ -91,7 +88,7 @@ def read_ids(path: Path, dataset: str) -> Tensor:
             f"{dataset}: mask {path} is a {depth}-bit grey PNG, but 8-bit ids are expected; save it with 8 "
             "bits (of Cityscapes take the labelIds, not the instanceIds)."
         )
-    return torch.from_numpy(np.array(_open_png(content, path, dataset), dtype=np.uint8))  # [H, W]
+    return torch.from_numpy(np.array(image, dtype=np.uint8))  # [H, W]
 
 
 def read_colours(path: Path, dataset: str) -> Tensor:
@@ -107,38 +104,32 @@ def read_colours(path: Path, dataset: str) -> Tensor:
     Raises:
         UserError: the file is missing, truncated or damaged, not a PNG, grey, or of 16 bits.
     """
-    content = _bytes(path, dataset)
-    depth, kind = _png_header(content, path, dataset)
+    image, depth, kind = _open_mask(path, dataset)
     if kind in (_GREY, _GREY_ALPHA) or depth == 16:
         shade = "grey" if kind in (_GREY, _GREY_ALPHA) else "RGB"
         raise UserError(
             f"{dataset}: mask {path} is {depth}-bit {shade}, but the class list gives colors, so 8-bit RGB "
             "is expected; leave the colors out of the class list if the mask holds ids."
         )
-    return _pixels(_open_png(content, path, dataset), path, dataset)
+    return _pixels(image, path, dataset)
 
 
 def _bytes(path: Path, dataset: str) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(
-            f"{dataset}: {path} cannot be read ({error.strerror}); re-copy or remove it."
-        ) from error
+        raise UserError(f"{dataset}: {path} cannot be read ({error.strerror}); re-copy or remove it.") from error
     if not content:
         raise UserError(f"{dataset}: {path} is an empty file; re-copy or remove it.")
     return content
 
 
-def _png_header(content: bytes, path: Path, dataset: str) -> tuple[int, int]:
-    """Bit depth and colour type, which stand at fixed places of a PNG."""
+def _open_mask(path: Path, dataset: str) -> tuple[Image.Image, int, int]:
+    """The mask, and the bit depth and color type that stand at fixed places of a PNG."""
+    content = _bytes(path, dataset)
     if not content.startswith(_PNG):
-        raise UserError(
-            f"{dataset}: mask {path} is not a PNG file; masks must be PNG, which keeps ids exactly."
-        )
-    if len(content) < 33:
-        raise _damaged(path, dataset, EOFError("its header is incomplete"))
-    return content[24], content[25]
+        raise UserError(f"{dataset}: mask {path} is not a PNG file; masks must be PNG, which keeps ids exactly.")
+    return _open_png(content, path, dataset), content[24], content[25]
 
 
 def _open_png(content: bytes, path: Path, dataset: str) -> Image.Image:

@@ -60,9 +60,7 @@ class Folder(PairReader):
     ) -> None:
         listed = read_classes(classes, name)
         if catch_all is not None and catch_all not in listed.names:
-            raise UserError(
-                f"{name}: catch_all {catch_all!r} is not one of the classes; name one of {listed.names}."
-            )
+            raise UserError(f"{name}: catch_all {catch_all!r} is not one of the classes; name one of {listed.names}.")
         pairs = side_by_side(name, Path(images), Path(masks), LAYOUT)
         table = id_table({i: i for i in range(len(listed.names))} | {255: IGNORED})
         super().__init__(pairs, listed.names, table, name=name, catch_all=catch_all, subset=subset)

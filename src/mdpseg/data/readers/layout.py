@@ -46,9 +46,7 @@ def choose_split(name: str, folder: Path, split: str, aliases: Mapping[str, str]
         UserError: the folder is missing, or has no such split; names those found.
     """
     need_folder(name, folder, layout)
-    found = sorted(
-        entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")
-    )
+    found = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     wanted = split if split in found else aliases.get(split, split)
     if wanted not in found:
         raise UserError(
@@ -75,9 +73,7 @@ def side_by_side(name: str, images: Path, masks: Path, layout: str) -> list[Pair
     for image in files_below(images, IMAGE_SUFFIXES):
         key = image.relative_to(images).with_suffix("").as_posix()
         if key in pairs:
-            raise UserError(
-                f"{name}: {pairs[key].image} and {image} have the same name; rename or remove one."
-            )
+            raise UserError(f"{name}: {pairs[key].image} and {image} have the same name; rename or remove one.")
         pairs[key] = Pair(key, image, masks / f"{key}.png")
     if not pairs:
         raise UserError(

@@ -85,9 +85,7 @@ def select(
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
             raise UserError(f"subset count is {count!r}; expected a whole number from 1.")
         if count > len(chosen):
-            raise UserError(
-                f"subset count is {count}, but only {len(chosen)} images are there; lower the count."
-            )
+            raise UserError(f"subset count is {count}, but only {len(chosen)} images are there; lower the count.")
         chosen = sorted(chosen, key=lambda pair: _rank(pair.id, seed))[:count]
     return sorted(chosen, key=lambda pair: pair.id)
 

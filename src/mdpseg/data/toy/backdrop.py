@@ -17,9 +17,7 @@ _COVERS: dict[str, tuple[str, float, float]] = {
 }
 
 
-def add_backdrop(
-    scene: Scene, rng: np.random.Generator, look: Look, horizon: float, wet: bool
-) -> tuple[float, float]:
+def add_backdrop(scene: Scene, rng: np.random.Generator, look: Look, horizon: float, wet: bool) -> tuple[float, float]:
     """Fill an empty scene with a backdrop.
 
     Args:
@@ -36,7 +34,7 @@ def add_backdrop(
     ground = height - horizon
     meadow = look.pick(rng, look.grass)
     everything = np.array([(0, 0), (width, 0), (width, height), (0, height)], dtype=np.float64)
-    _add(scene, rng, "sky", everything, look.pick(rng, look.sky), fall=rng.uniform(0.1, 0.5))
+    _add(scene, rng, "sky", everything, look.pick(rng, look.sky), fall=rng.uniform(0.0, 0.35))
     if rng.random() < 0.6:
         far = meadow + (hex_colour(look.fade) - meadow) * look.haze
         _add(scene, rng, "grass", _hills(rng, scene.size, horizon), far)
@@ -113,7 +111,10 @@ def _add(
             texture=TEXTURES.index(texture),
             period=(tile_x * unit, tile_y * unit),
             origin=(x, y),
-            centre=(0.0, float(points[:, 1].clip(0, scene.size[0]).mean())),
+            centre=(
+                0.0,
+                0.3 * scene.size[0] if kind == "sky" else float(points[:, 1].clip(0, scene.size[0]).mean()),
+            ),
             slope=(0.0, fall / scene.size[0]),
         )
     )

@@ -61,9 +61,7 @@ def compose(rng: np.random.Generator, kinds: Sequence[str], look: Look, size: tu
     return scene
 
 
-def _foot(
-    rng: np.random.Generator, kind: str, horizon: float, shore: tuple[float, float], height: int
-) -> float:
+def _foot(rng: np.random.Generator, kind: str, horizon: float, shore: tuple[float, float], height: int) -> float:
     """Where a thing of this kind stands: y in pixels."""
     if kind == "boat":
         return shore[0] + float(rng.uniform(0.4, 1.0)) * (shore[1] - shore[0])

@@ -1,7 +1,7 @@
 """What the embedded worlds are made of, and what each world calls it.
 
-Under all three worlds lie the same *kinds* of things. A world names groups of kinds; so whether two classes of
-two worlds are the same thing, one a part of the other, or strangers, is known exactly and not guessed.
+Under all three worlds lie the same *kinds* of things. A world names groups of kinds; so whether two classes
+of two worlds are the same thing, one a part of the other, or strangers, is known exactly and not guessed.
 """
 
 from mdpseg.errors import UserError
@@ -48,17 +48,16 @@ def kinds_of(world: str, class_name: str) -> frozenset[str]:
         class_name: a class of that world.
 
     Returns:
-        The kinds under the class, a non-empty subset of `KINDS`. Two classes are the same thing when these sets
-        are equal, one is part of the other when its set is a subset, and they overlap when the sets intersect.
+        The kinds under the class, a non-empty subset of `KINDS`. Two classes are the same thing when these
+        sets are equal, one is part of the other when its set is a subset, and they overlap when the sets
+        intersect.
 
     Raises:
         UserError: for an unknown world or class.
     """
     check_world(world)
     if class_name not in TAXONOMIES[world]:
-        raise UserError(
-            f"world {world!r} has no class {class_name!r}; its classes are {', '.join(TAXONOMIES[world])}"
-        )
+        raise UserError(f"world {world!r} has no class {class_name!r}; its classes are {', '.join(TAXONOMIES[world])}")
     return frozenset(TAXONOMIES[world][class_name])
 
 
@@ -78,8 +77,5 @@ def correspondence(world_a: str, world_b: str) -> set[tuple[str, str]]:
     check_world(world_a)
     check_world(world_b)
     return {
-        (a, b)
-        for a in TAXONOMIES[world_a]
-        for b in TAXONOMIES[world_b]
-        if kinds_of(world_a, a) == kinds_of(world_b, b)
+        (a, b) for a in TAXONOMIES[world_a] for b in TAXONOMIES[world_b] if kinds_of(world_a, a) == kinds_of(world_b, b)
     }

@@ -119,7 +119,7 @@ LOOKS: dict[str, Look] = {
         lamp="fffbe0",
         pale="f8fafc e4e8ec",
         dark="1a1c20 2c2c30",
-        texture=0.42, shade=0.22, shadow=0.45, gain=(0.75, 1.12), tint=0.05,
+        texture=0.40, shade=0.22, shadow=0.45, gain=(0.82, 1.18), tint=0.05,
         noise=4.0, grain=0.0, blur=(0.0, 0.08), vignette=0.08, fade="c8dcee", haze=0.2,
     ),
     # Night in a rainy town: dark, blue and violet, lit panes, soft lens, noisy sensor, dark corners.
@@ -134,7 +134,7 @@ LOOKS: dict[str, Look] = {
         lamp="fff6c8 ffe08a",
         pale="d8dcf4 c0b8e0",
         dark="141428 20203a",
-        texture=0.36, shade=0.18, shadow=0.35, gain=(0.8, 1.25), tint=0.08,
+        texture=0.36, shade=0.18, shadow=0.35, gain=(0.85, 1.4), tint=0.08,
         noise=11.0, grain=0.04, blur=(0.12, 0.26), vignette=0.3, fade="3a3a78", haze=0.3,
     ),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""From a scene to pixels: paint the surfaces, shade and texture them, photograph them with the world's camera."""
+"""From a scene to pixels: paint the surfaces, shade and texture them, and take their photograph."""
 
 import numpy as np
 from numpy.typing import NDArray

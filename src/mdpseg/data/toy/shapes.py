@@ -1,7 +1,7 @@
 """The shapes of the things in the embedded worlds: one short function a kind, shared by all worlds.
 
-A shape is a list of parts in painting order. Its coordinates are in units of its own height: x to the right with
-the middle at 0, y upwards from the ground at 0 to the top at 1. Every call varies the proportions.
+A shape is a list of parts in painting order. Its coordinates are in units of its own height: x to the right
+with the middle at 0, y upwards from the ground at 0 to the top at 1. Every call varies the proportions.
 """
 
 from collections.abc import Callable
@@ -80,9 +80,7 @@ def car(rng: np.random.Generator) -> Shape:
             "glass",
         ),
         Part(
-            _poly(
-                (middle + 0.05, hood + 0.03), (middle + 0.05, 0.9), (cabin * 0.55, 0.9), (cabin, hood + 0.03)
-            ),
+            _poly((middle + 0.05, hood + 0.03), (middle + 0.05, 0.9), (cabin * 0.55, 0.9), (cabin, hood + 0.03)),
             "glass",
         ),
         Part(_box(half * 0.88, hood - 0.25, half, hood - 0.12), "lamp"),
@@ -120,9 +118,7 @@ def bus(rng: np.random.Generator) -> Shape:
     panes = [Part(_box(a + 0.03, 0.52, b - 0.03, 0.83), "glass") for a, b in pairwise(edges)]
     return [
         Part(
-            _poly(
-                (-half, 0.12), (half, 0.12), (half, 0.9), (half - 0.08, 1), (-half + 0.05, 1), (-half, 0.94)
-            ),
+            _poly((-half, 0.12), (half, 0.12), (half, 0.9), (half - 0.08, 1), (-half + 0.05, 1), (-half, 0.94)),
             "body",
             "metal",
         ),

@@ -14,6 +14,8 @@ Tile = NDArray[np.float32]
 Field = NDArray[Any]  # a tile before it is clipped and cast
 
 TILE = 64
+_Y: Tile
+_X: Tile
 _Y, _X = np.mgrid[0:TILE, 0:TILE].astype(np.float32)
 
 
@@ -50,15 +52,15 @@ def _windows(rng: np.random.Generator) -> Field:
 
 
 def _corrugated(rng: np.random.Generator) -> Field:
-    return np.where(_X % 8 < 3, -0.9, 0.5) + 0.1 * _noise(rng, 1, 1)
+    return np.asarray(np.where(_X % 8 < 3, -0.9, 0.5) + 0.1 * _noise(rng, 1, 1), np.float32)
 
 
 def _plank(rng: np.random.Generator) -> Field:
-    return np.where(_Y % 16 < 3, -1.0, 0.3) + 0.2 * _noise(rng, 0, 4)
+    return np.asarray(np.where(_Y % 16 < 3, -1.0, 0.3) + 0.2 * _noise(rng, 0, 4), np.float32)
 
 
 def _fabric(rng: np.random.Generator) -> Field:
-    return np.where(_Y % 16 < 8, -0.8, 0.8) + 0.1 * _noise(rng, 1, 1)
+    return np.asarray(np.where(_Y % 16 < 8, -0.8, 0.8) + 0.1 * _noise(rng, 1, 1), np.float32)
 
 
 def _ripple(rng: np.random.Generator) -> Field:
@@ -67,11 +69,11 @@ def _ripple(rng: np.random.Generator) -> Field:
 
 def _fur(rng: np.random.Generator) -> Field:
     streaks = _noise(rng, 0, 4)
-    return np.stack([np.roll(line, y) for y, line in enumerate(streaks)]) * 0.7  # slanted
+    return np.stack([np.roll(line, y) for y, line in enumerate(streaks)]) * 0.45  # slanted
 
 
 def _leaf(rng: np.random.Generator) -> Field:
-    return np.tanh(1.6 * _noise(rng, 2, 2)) * 0.9
+    return np.asarray(np.tanh(1.6 * _noise(rng, 2, 2)) * 0.9, np.float32)
 
 
 def _metal(rng: np.random.Generator) -> Field:
@@ -90,7 +92,7 @@ _RECIPES: dict[str, Callable[[np.random.Generator], Field]] = {
     "fur": _fur,
     "leaf": _leaf,
     "metal": _metal,
-    "tuft": lambda rng: 0.55 * _noise(rng, 4, 0),
+    "tuft": lambda rng: 0.45 * _noise(rng, 4, 0),
     "bark": lambda rng: 0.6 * _noise(rng, 6, 1),
     "gravel": lambda rng: 0.4 * _noise(rng, 0, 0),
     "cloud": lambda rng: np.clip(0.5 * _noise(rng, 4, 8), -0.15, 1),
@@ -106,7 +108,5 @@ def atlas() -> Tile:
     Returns:
         float32 [T, TILE, TILE], values in [-1, 1], seamless at the borders.
     """
-    tiles = [
-        make(np.random.Generator(np.random.Philox(number))) for number, make in enumerate(_RECIPES.values())
-    ]
-    return np.clip(np.stack(tiles), -1, 1).astype(np.float32)
+    tiles = [make(np.random.Generator(np.random.Philox(number))) for number, make in enumerate(_RECIPES.values())]
+    return np.asarray(np.clip(np.stack(tiles), -1, 1), np.float32)

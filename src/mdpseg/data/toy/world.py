@@ -19,8 +19,8 @@ SMALLEST = 32
 class ToyWorld:
     """A procedural segmentation dataset, made on the fly.
 
-    ``reader[i]`` is a :class:`~mdpseg.data.readers.pairs.Sample` that follows from (world, split, seed, i) and the
-    size alone; `count` only says where the dataset ends.
+    ``reader[i]`` is a :class:`~mdpseg.data.readers.pairs.Sample` that follows from (world, split, seed,
+    i) and the size alone; `count` only says where the dataset ends.
 
     Args:
         world: "coarse" (wide classes, a faded poster), "fine" (narrow classes, a clear day) or "things" (some
@@ -57,9 +57,7 @@ class ToyWorld:
             raise UserError(f"world {world!r} needs at least one sample, but count is {count}")
         height, width = (size, size) if isinstance(size, int) else size
         if min(height, width) < SMALLEST:
-            raise UserError(
-                f"world {world!r} needs images of at least {SMALLEST} pixels a side, but size is {size}"
-            )
+            raise UserError(f"world {world!r} needs images of at least {SMALLEST} pixels a side, but size is {size}")
         if seed < 0:
             raise UserError(f"world {world!r} needs a seed of 0 or more, but seed is {seed}")
         self.world = world
