@@ -1,6 +1,6 @@
 """Every setting, its default and its meaning: the one place where they are written.
 
-Recipes are these models in YAML; :mod:`mdpseg.recipe` reads them. Numbers that the paper fixes are marked (P), ours (ours).
+Recipes are these models in YAML; :mod:`mdpseg.recipe` reads them. Marked (P): published; (ours): not in the paper.
 """
 
 from __future__ import annotations

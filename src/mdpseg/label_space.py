@@ -64,8 +64,8 @@ class LabelSpace:
         Args:
             classes: dataset name -> its class names in the order of their local ids.
             catch_alls: dataset name -> the class that collects whatever has no class there (VOC ``background``).
-            catch_all_as: what becomes of a catch-all's pixels. ``class``: a class like any other. ``ignore``: they count
-                for nothing. ``private``: a class, but never a negative for pixels of other datasets.
+            catch_all_as: what becomes of a catch-all's pixels. ``class``: a class like any other. ``ignore``: they
+                count for nothing. ``private``: a class, but never a negative for pixels of other datasets.
 
         Raises:
             UserError: a label set is empty, too long, or names a class twice; a catch-all that is not a class.

@@ -29,7 +29,7 @@ _BLOCKS_PER_STAGE = (1, 2, 2, 3, 3, 4, 1)
 _STAGE_AND_INDEX = [(stage, index) for stage, count in enumerate(_BLOCKS_PER_STAGE) for index in range(count)]
 _HEAD = ("conv_head.", "bn2.", "classifier.")  # what the encoder lacks
 
-# The package's layer -> timm's, outside the blocks and inside. Block 0 has no expansion, and timm numbers its layers anew.
+# The package's layer -> timm's, outside the blocks and inside. Block 0 has no expansion; timm numbers its layers anew.
 _OUTSIDE = {
     "_conv_stem": "conv_stem",
     "_bn0": "bn1",
@@ -77,8 +77,8 @@ def load_lite0_encoder(encoder: nn.Module) -> None:
     """Loads the ImageNet weights into an encoder, strictly: each of its tensors is filled, or none.
 
     Args:
-        encoder: ``smp.encoders.get_encoder("tu-tf_efficientnet_lite0", weights=None)`` of three input channels, or a timm
-            ``tf_efficientnet_lite0`` with ``features_only=True``.
+        encoder: ``smp.encoders.get_encoder("tu-tf_efficientnet_lite0", weights=None)`` of three input channels, or a
+            timm ``tf_efficientnet_lite0`` with ``features_only=True``.
 
     Raises:
         UserError: as :func:`lite0_state_dict`, or the encoder is another architecture.

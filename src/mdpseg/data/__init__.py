@@ -1,0 +1,1 @@
+"""From files to batches: readers, draws, augmentation, loader, and the embedded worlds."""

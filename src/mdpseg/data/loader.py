@@ -102,7 +102,7 @@ class _Collate:
     def _mixing(
         self, place: int, number: int, datasets: Sequence[int], height: int, width: int
     ) -> tuple[tuple[int, int, int, int], int, float, int]:
-        """Box, its partner, lambda ~ Beta(1, 1) = U(0, 1), its partner. Partners come from other datasets if there are."""
+        """Box, its partner, lambda ~ Beta(1, 1) = U(0, 1), its partner; partners are of other datasets if there are."""
         others = [i for i, dataset in enumerate(datasets) if dataset != datasets[place]]
         others = others or [i for i in range(len(datasets)) if i != place] or [place]
         source = generator(self.seed, number, "mixing")
@@ -167,7 +167,7 @@ def batches(
         num_workers=workers,
         collate_fn=_Collate(readers, label_space, mixing, draws.seed),
         pin_memory=torch.cuda.is_available(),
-        # A generator of its own: the loader's seed draw must not move the global state, which the network's dropout uses.
+        # A generator of its own: the loader must not move the global random state, which dropout uses.
         generator=torch.Generator().manual_seed(draws.seed),
     )
     for batch in loader:

@@ -127,7 +127,7 @@ def evaluate(config: EvaluateConfig | Mapping[str, Any] | str | Path, overrides:
     if reader.classes != names:
         raise UserError(
             f"{config.weights} tells {len(names)} classes apart ({', '.join(names[:3])} ...), dataset {reader.name!r} "
-            f"has {len(reader.classes)} ({', '.join(reader.classes[:3])} ...); they must be the same, in the same order."
+            f"has {len(reader.classes)} ({', '.join(reader.classes[:3])} ...); they must be equal, in the same order."
         )
     scores = score_network(network.to(fabric.device), reader, config.eval, fabric, config.workers)
     if config.out is not None:

@@ -88,7 +88,7 @@ def write_mask(path: Path, mask: Tensor) -> None:
     """Writes a mask uint8 [H, W] as a palette PNG whose pixel values are the class ids."""
     picture = Image.fromarray(mask.numpy(), mode="P")
     picture.putpalette(palette(256).flatten().tolist())
-    write_whole(path, lambda temporary: picture.save(temporary))
+    write_whole(path, picture.save)
 
 
 def _write_picture(path: Path, image: Tensor) -> None:
