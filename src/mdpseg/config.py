@@ -178,12 +178,10 @@ class RunConfig(Settings):
     out: Path = Field(description="The run's folder; must not hold a run yet, unless it is resumed.")
     seed: int = Field(0, ge=0, description="Fixes everything: start weights, draws, crops, mixing.")
     iterations: Positive
-    batch_size: Positive = Field(16, description="Images a step, over all devices.")
+    batch_size: Positive = Field(16, description="Images a step.")
     workers: Annotated[int, Field(ge=0)] = Field(2, description="Processes that read and augment images.")
     data_root: Path = Field(Path(), description="Where relative dataset paths start; default: the current folder.")
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    devices: Positive = 1
-    nodes: Positive = 1
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on CUDA, fp32 elsewhere.")
     channels_last: bool = True
     compile: bool = Field(False, description="torch.compile the network (does not pay on the CPU).")

@@ -8,6 +8,7 @@ import segmentation_models_pytorch as smp
 import timm
 import torch
 import torch.nn.functional as F
+from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
 from mdpseg.config import NetworkConfig
@@ -64,8 +65,13 @@ class SegmentationNetwork(nn.Module):
         self.head = Projection(self.feature_channels, self.config.embedding_dim, self.config.projection)
 
     def set_classifier(self, num_classes: int) -> None:
-        """Makes the head a fresh linear classifier of each pixel."""
-        self.head = nn.Conv2d(self.feature_channels, num_classes, kernel_size=1)
+        """Makes the head a fresh classifier of each pixel: layer norm, then a linear map.
+
+        The norm matters: a contrast with unit vectors leaves the scale of the features open (it can grow a
+        hundredfold), and a bare linear classifier's learning rate would have to be tuned to each pretraining.
+        """
+        norm = LayerNorm2d(self.feature_channels, affine=False)
+        self.head = nn.Sequential(norm, nn.Conv2d(self.feature_channels, num_classes, kernel_size=1))
 
     def features(self, images: Tensor) -> Tensor:
         """Decoder features [B, C, h, w] of uint8 (or 0..255 float) images [B, 3, H, W]; H and W multiples of 32."""

@@ -48,7 +48,7 @@ class Weights:
         if self.head == "projection":
             network.set_projection()
         else:
-            network.set_classifier(len(self.state["head.weight"]))
+            network.set_classifier(len(self.state["head.1.weight"]))
         network.load_state_dict(self.state)
         return network.eval()
 

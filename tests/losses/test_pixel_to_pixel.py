@@ -67,9 +67,7 @@ def test_images_do_not_see_each_other():
     inputs, settings = case("class 0 and others")
     together = pixel_to_pixel(**inputs, **settings)
     alone = [
-        pixel_to_pixel(
-            inputs["embeddings"][i : i + 1], settings["targets"][i : i + 1], inputs["keys"][i : i + 1], TAU
-        )
+        pixel_to_pixel(inputs["embeddings"][i : i + 1], settings["targets"][i : i + 1], inputs["keys"][i : i + 1], TAU)
         for i in range(B)
     ]
     assert together.item() == pytest.approx((sum(alone) / B).item(), rel=1e-5)
@@ -79,3 +77,11 @@ def test_channels_last():
     inputs, settings = case("random")
     strided = {key: t.contiguous(memory_format=torch.channels_last) for key, t in inputs.items()}
     assert pixel_to_pixel(**strided, **settings).item() == pytest.approx(pixel_to_pixel(**inputs, **settings).item())
+
+
+def test_float32_under_autocast():
+    inputs, settings = case("random")
+    plain = pixel_to_pixel(**inputs, **settings)
+    with torch.autocast("cpu", torch.bfloat16):
+        autocast = pixel_to_pixel(**inputs, **settings)
+    assert autocast.item() == pytest.approx(plain.item(), rel=1e-5)

@@ -95,9 +95,7 @@ def test_weights_count_pixels():
 
 def test_all_weights_zero():
     inputs, settings = case("random")
-    value = assert_matches(
-        pixel_to_prototype, reference.pixel_to_prototype, inputs, weights=torch.zeros(N), **settings
-    )
+    value = assert_matches(pixel_to_prototype, reference.pixel_to_prototype, inputs, weights=torch.zeros(N), **settings)
     assert value == 0
 
 
@@ -146,7 +144,7 @@ def test_an_empty_bank_teaches_nothing():
 
 def test_float32_under_autocast():
     prototypes, targets = unit(20, 64, seed=5), torch.arange(20)
-    embeddings = prototypes + 0.5 * unit(20, 64, seed=6)
+    embeddings = prototypes + 3 * unit(20, 64, seed=6)
     arguments = (embeddings, targets, prototypes, torch.ones(20, dtype=torch.bool), TAU)
     plain = pixel_to_prototype(*arguments)
     with torch.autocast("cpu", torch.bfloat16):

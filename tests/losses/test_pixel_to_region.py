@@ -115,7 +115,7 @@ def test_against_a_bank(pushed):
 
 def test_float32_under_autocast():
     regions, targets = unit(20, 64, seed=5), torch.arange(20)
-    embeddings = regions + 0.5 * unit(20, 64, seed=6)
+    embeddings = regions + 3 * unit(20, 64, seed=6)
     plain = pixel_to_region(embeddings, targets, regions, targets, TAU)
     with torch.autocast("cpu", torch.bfloat16):
         autocast = pixel_to_region(embeddings, targets, regions, targets, TAU)

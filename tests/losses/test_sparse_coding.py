@@ -72,7 +72,7 @@ def test_a_step_draws_the_pixel_to_the_nearest_other_class():
 
 def test_float32_under_autocast():
     prototypes, targets = unit(20, 64, seed=5), torch.arange(20)
-    embeddings = prototypes + 0.5 * unit(20, 64, seed=6)
+    embeddings = prototypes + 3 * unit(20, 64, seed=6)
     arguments = (embeddings, targets, prototypes, torch.ones(20, dtype=torch.bool), TAU, 3)
     plain = sparse_coding(*arguments)
     with torch.autocast("cpu", torch.bfloat16):

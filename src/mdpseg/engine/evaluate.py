@@ -94,7 +94,6 @@ def score_network(
         batch_size=None,
         num_workers=workers,
         collate_fn=_as_it_is,
-        sampler=range(fabric.global_rank, len(reader), fabric.world_size),
         generator=torch.Generator(),
     )
     for sample in loader:
@@ -103,8 +102,6 @@ def score_network(
         with fabric.autocast():
             scores = class_scores(network, sample.image.to(fabric.device), config)
         confusion.update(scores.argmax(0), sample.mask.to(fabric.device))
-    if fabric.world_size > 1:
-        confusion.counts = fabric.all_reduce(confusion.counts, reduce_op="sum")
     iou = [None if math.isnan(value) else value for value in confusion.iou().tolist()]
     names = dict(zip(reader.classes, iou, strict=True))
     return Scores(confusion.mean_iou(), confusion.pixel_accuracy(), names, len(reader))

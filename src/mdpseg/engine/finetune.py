@@ -52,7 +52,7 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
     """
     config = load(config, FinetuneConfig, overrides)
     began = time.perf_counter()
-    fabric = make_fabric(config.device, config.precision, config.devices, config.nodes)
+    fabric = make_fabric(config.device, config.precision)
     reader = open_dataset(config.train, config.data_root)
     judge = open_dataset(config.val, config.data_root) if config.val else None
     if judge is not None and judge.classes != reader.classes:

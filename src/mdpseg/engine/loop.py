@@ -43,7 +43,7 @@ def train(
         label_space: encodes their masks.
         draws: which image each number means.
         run: where log, metrics and checkpoints go.
-        fabric: device, precision, ranks.
+        fabric: device and precision.
         config: iterations, batch size and the like.
         augmentation: crops and colours.
         optim: optimiser and schedule.
@@ -54,8 +54,6 @@ def train(
         UserError: a file of the data is bad, or the loss is not finite.
     """
     after_step = after_step or {}
-    if config.batch_size % fabric.world_size:
-        raise UserError(f"batch_size {config.batch_size} does not divide among {fabric.world_size} processes.")
     optimizer = make_optimizer(objective, optim)
     plain = objective
     if config.channels_last:
@@ -82,8 +80,6 @@ def train(
         batch_size=config.batch_size,
         workers=config.workers,
         mixing=mixing or MixingDraws(),
-        rank=fabric.global_rank,
-        ranks=fabric.world_size,
     )
     with StepProgress(run, start, config.iterations, config.batch_size) as progress:
         for done, batch in enumerate(stream, start + 1):

@@ -55,7 +55,7 @@ def pretrain(config: PretrainConfig | Mapping[str, Any] | str | Path, overrides:
     """
     config = load(config, PretrainConfig, overrides)
     began = time.perf_counter()
-    fabric = make_fabric(config.device, config.precision, config.devices, config.nodes)
+    fabric = make_fabric(config.device, config.precision)
     readers = [open_dataset(dataset, config.data_root) for dataset in config.datasets]
     label_space = label_space_of(readers, config.method.catch_all_as)
     draws = Draws([len(reader) for reader in readers], config.seed, config.sampling, config.sampling_alpha)

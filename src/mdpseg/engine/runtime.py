@@ -1,4 +1,4 @@
-"""Devices, precision and ranks."""
+"""Device and precision."""
 
 from __future__ import annotations
 
@@ -13,16 +13,12 @@ from mdpseg.errors import UserError
 def make_fabric(
     device: Literal["auto", "cpu", "cuda", "mps"],
     precision: Literal["auto", "fp32", "bf16"],
-    devices: int = 1,
-    nodes: int = 1,
 ) -> Fabric:
-    """The Lightning Fabric that a run uses, launched.
+    """The Lightning Fabric that a run uses, on one device.
 
     Args:
         device: ``auto`` takes CUDA, else MPS, else the CPU.
         precision: of the forward pass (autocast); weights and losses stay float32.
-        devices: devices on each node.
-        nodes: machines.
 
     Raises:
         UserError: the device asked for is not there.
@@ -32,12 +28,8 @@ def make_fabric(
         raise UserError(f"device is {device}, and torch finds none here; use device=auto or device=cpu.")
     chosen = device if device != "auto" else next(name for name in ("cuda", "mps", "cpu") if there[name])
     bf16 = precision == "bf16" or (precision == "auto" and chosen == "cuda")
-    fabric = Fabric(
+    return Fabric(
         accelerator=chosen,
-        devices=devices,
-        num_nodes=nodes,
-        strategy="ddp" if devices * nodes > 1 else "auto",
+        devices=1,
         precision="bf16-mixed" if bf16 else "32-true",
     )
-    fabric.launch()
-    return fabric

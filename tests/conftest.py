@@ -1,0 +1,52 @@
+"""Shared fixtures. Idle threads sleep and torch has one: the cores may be busy with other work."""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import mdpseg
+from mdpseg import cli
+from tests import tiny
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished tiny pretraining on two toy worlds; read only."""
+    return mdpseg.pretrain(tiny.pretraining(tmp_path_factory.mktemp("pretrained") / "run")).out
+
+
+@pytest.fixture(scope="session")
+def finetuned(tmp_path_factory: pytest.TempPathFactory, pretrained: Path) -> Path:
+    """The folder of a finished tiny fine-tuning on the third world; read only."""
+    out = tmp_path_factory.mktemp("finetuned") / "run"
+    return mdpseg.finetune(tiny.finetuning(out, init=str(pretrained / "weights.safetensors"), network=None)).out
+
+
+@pytest.fixture
+def mdpseg_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command line in this process: arguments -> exit code, stdout, stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["mdpseg", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run

@@ -1,0 +1,97 @@
+import pytest
+from pydantic import ValidationError
+
+from mdpseg import config
+from mdpseg.config import (
+    AugmentConfig,
+    DatasetConfig,
+    EvalConfig,
+    FinetuneConfig,
+    MethodConfig,
+    PretrainConfig,
+    Settings,
+)
+from tests import tiny
+
+MODELS = [m for m in vars(config).values() if isinstance(m, type) and issubclass(m, Settings)]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_unknown_keys_are_refused_everywhere(model):
+    with pytest.raises(ValidationError) as error:
+        model.model_validate({"nonsense": 1})
+    assert "extra_forbidden" in {e["type"] for e in error.value.errors()}
+
+
+def test_the_numbers_of_the_paper_are_the_defaults():
+    method = MethodConfig()
+    assert (method.temperature, method.bank_size, method.sparse_k, method.sparse_weight) == (0.07, 4096, 3, 0.1)
+    assert (method.bank, method.mixing, method.catch_all_as) == ("class", "both", "private")
+
+
+@pytest.mark.parametrize(
+    "iterations, at, steps",
+    [
+        (40, [0.1, 1.0], [4, 40]),
+        (40, [4, 40], [4, 40]),
+        (3, [0.1, 1.0], [1, 3]),
+        (10, [1.0, 0.5], [5, 10]),
+        (10, [0.5, 5], [5]),
+        (10, [], []),
+    ],
+)
+def test_evaluation_steps(iterations, at, steps):
+    made = FinetuneConfig.model_validate(tiny.finetuning("a", iterations=iterations, evaluate_at=at))
+    assert made.evaluation_steps() == steps
+
+
+@pytest.mark.parametrize("at", [[0], [-1], [11], [0.5, 100]])
+def test_an_evaluation_that_would_never_happen_is_refused(at):
+    with pytest.raises(ValidationError, match="evaluate_at"):
+        FinetuneConfig.model_validate(tiny.finetuning("a", iterations=10, evaluate_at=at))
+
+
+@pytest.mark.parametrize("crop", [1, 33, 100])
+def test_crop_is_a_multiple_of_32(crop):
+    with pytest.raises(ValidationError, match="multiple of 32"):
+        AugmentConfig(crop=crop)
+
+
+@pytest.mark.parametrize("scale", [(0, 1), (2, 1), (-1, 1)])
+def test_scale_rises(scale):
+    with pytest.raises(ValidationError, match="low"):
+        AugmentConfig(scale=scale)
+
+
+def test_what_each_reader_needs():
+    with pytest.raises(ValidationError, match="world"):
+        DatasetConfig(name="a", reader="toy")
+    with pytest.raises(ValidationError, match="path"):
+        DatasetConfig(name="a", reader="voc2012")
+    with pytest.raises(ValidationError, match="images"):
+        DatasetConfig(name="a", reader="folder", images="x", masks="y")
+    assert DatasetConfig(name="a", reader="folder", images="x", masks="y", classes=["p"]).path is None
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a b"])
+def test_a_dataset_name_can_stand_before_a_slash(name):
+    with pytest.raises(ValidationError):
+        DatasetConfig(name=name, reader="toy", world="fine")
+
+
+def test_two_datasets_of_one_name_are_refused():
+    with pytest.raises(ValidationError, match="two datasets are named 'fine'"):
+        PretrainConfig.model_validate(tiny.pretraining("a", datasets=[tiny.toy("fine"), tiny.toy("fine")]))
+
+
+def test_a_window_that_leaves_gaps_is_refused():
+    """Pixels between the windows would have no score at all."""
+    with pytest.raises(ValidationError, match="stride"):
+        EvalConfig(window=64, stride=65)
+    assert EvalConfig(window=64, stride=64).stride == 64
+
+
+def test_the_defaults_of_a_config_are_its_own():
+    one = PretrainConfig.model_validate(tiny.pretraining("a"))
+    one.optim.lr = 99.0
+    assert PretrainConfig.model_validate(tiny.pretraining("a")).optim.lr != 99.0
