@@ -139,6 +139,9 @@ class MethodConfig(Settings):
     sparse_coding: Literal["off", "pull", "no_push"] = "pull"
     sparse_k: Positive = Field(3, description="How many similar classes sparse coding counts.")
     sparse_weight: Annotated[float, Field(ge=0)] = Field(0.1, description="Weight of the pull (P: low).")
+    supervised_weight: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="Weight of union cross-entropy on the decoder's features beside the contrast (ours; P: 0)."
+    )
     mixing: Literal["off", "region", "pixel", "both"] = Field("both", description="Cross-image mixing (P: both).")
     mixing_probability: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="Of each kind, an image (ours).")
     catch_all_as: Literal["class", "ignore", "private"] = Field(

@@ -65,13 +65,8 @@ class SegmentationNetwork(nn.Module):
         self.head = Projection(self.feature_channels, self.config.embedding_dim, self.config.projection)
 
     def set_classifier(self, num_classes: int) -> None:
-        """Makes the head a fresh classifier of each pixel: layer norm, then a linear map.
-
-        The norm matters: a contrast with unit vectors leaves the scale of the features open (it can grow a
-        hundredfold), and a bare linear classifier's learning rate would have to be tuned to each pretraining.
-        """
-        norm = LayerNorm2d(self.feature_channels, affine=False)
-        self.head = nn.Sequential(norm, nn.Conv2d(self.feature_channels, num_classes, kernel_size=1))
+        """Makes the head a fresh :class:`Classifier`."""
+        self.head = Classifier(self.feature_channels, num_classes)
 
     def features(self, images: Tensor) -> Tensor:
         """Decoder features [B, C, h, w] of uint8 (or 0..255 float) images [B, 3, H, W]; H and W multiples of 32."""
@@ -126,6 +121,19 @@ class Projection(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Projects and normalises."""
         return F.normalize(self.layers(features).float(), dim=1)
+
+
+class Classifier(nn.Sequential):
+    """Layer norm, then a linear map of each pixel.
+
+    The norm matters: a contrast of unit vectors leaves the scale of the features open, and a bare linear classifier's
+    learning rate would have to be tuned to each pretraining.
+
+    Shape: [B, C, h, w] -> [B, num_classes, h, w].
+    """
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__(LayerNorm2d(channels, affine=False), nn.Conv2d(channels, num_classes, kernel_size=1))
 
 
 def momentum_copy(network: SegmentationNetwork) -> SegmentationNetwork:

@@ -12,10 +12,9 @@ TAU, B, D, H, W, K = 0.07, 2, 5, 3, 4, 3
 def case(name):
     inputs = {"embeddings": unit(B, D, H, W, seed=1, dim=1), "keys": unit(B, D, H, W, seed=2, dim=1)}
     targets = integers(-1, K, (B, H, W), seed=3)
-    if name in ("no images", "no pixels"):
-        shape = (0, D, H, W) if name == "no images" else (B, D, 0, W)
-        inputs = {key: torch.zeros(shape) for key in inputs}
-        targets = torch.zeros(shape[0], *shape[2:], dtype=torch.int64)
+    if name == "no pixels":
+        inputs = {key: torch.zeros(B, D, 0, W) for key in inputs}
+        targets = torch.zeros(B, 0, W, dtype=torch.int64)
     elif name == "all ignored":
         targets[:] = -1
     elif name == "one class":
@@ -31,7 +30,7 @@ def case(name):
     return inputs, {"targets": targets, "temperature": TAU}
 
 
-NOTHING = ["no images", "no pixels", "all ignored", "one class", "one class in each image"]
+NOTHING = ["no pixels", "all ignored", "one class", "one class in each image"]
 SOMETHING = ["random", "one image ignored", "class 0 and others", "huge logits"]
 
 
@@ -41,6 +40,14 @@ def test_reference(name, dtype):
     inputs, settings = case(name)
     value = assert_matches(pixel_to_pixel, reference.pixel_to_pixel, inputs, dtype, **settings)
     assert (value == 0) if name in NOTHING else (value > 0)
+
+
+def test_no_images():
+    embeddings = torch.zeros(0, D, H, W, requires_grad=True)
+    loss = pixel_to_pixel(embeddings, torch.zeros(0, H, W, dtype=torch.int64), torch.zeros(0, D, H, W), TAU)
+    loss.backward()
+    assert (loss.shape, loss.item()) == ((), 0)
+    assert embeddings.grad.shape == embeddings.shape
 
 
 @pytest.mark.parametrize("weights", [torch.linspace(0, 2, B * H * W).view(B, H, W), torch.zeros(B, H, W)])

@@ -59,7 +59,8 @@ def train(
     if config.channels_last:
         plain.to(memory_format=torch.channels_last)
     if config.compile:
-        plain.network.compile()  # type: ignore[union-attr]
+        plain.network.encoder.compile()  # type: ignore[union-attr]
+        plain.network.decoder.compile()  # type: ignore[union-attr]
     objective, optimizer = fabric.setup(objective, optimizer)
 
     start = 0

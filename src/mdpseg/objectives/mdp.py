@@ -10,9 +10,9 @@ from mdpseg.bank import RegionBank, region_means
 from mdpseg.batch import Batch
 from mdpseg.config import MethodConfig
 from mdpseg.label_space import LabelSpace
-from mdpseg.losses import pixel_to_pixel, pixel_to_prototype, pixel_to_region, sparse_coding
+from mdpseg.losses import pixel_to_pixel, pixel_to_prototype, pixel_to_region, sparse_coding, union_cross_entropy
 from mdpseg.losses.pixel_to_prototype import drop_lookalikes
-from mdpseg.network import SegmentationNetwork, momentum_copy, update_momentum
+from mdpseg.network import Classifier, SegmentationNetwork, momentum_copy, update_momentum
 from mdpseg.objectives.pixels import at_size, labelled_maps, pixel_rows
 
 
@@ -35,7 +35,8 @@ class MDP(nn.Module):
         self.momentum_network = momentum_copy(network) if config.momentum else None
         dim, classes = network.config.embedding_dim, label_space.num_classes
         self.bank = RegionBank(config.bank_size, dim, classes, config.bank_policy)
-        self.learned = nn.Parameter(torch.randn(classes, dim)) if self._learns_prototypes else None
+        self.learned = nn.Parameter(F.normalize(torch.randn(classes, dim), dim=1)) if self._learns_prototypes else None
+        self.classifier = Classifier(network.feature_channels, classes) if config.supervised_weight else None
         self.register_buffer("denominator", label_space.denominator(config.denominator), persistent=False)
         self.register_buffer("dataset_of_class", label_space.dataset_of_class(), persistent=False)
 
@@ -45,9 +46,19 @@ class MDP(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The loss of a mixed batch, and its parts."""
-        embeddings = self.network(batch.images)  # [B, D, h, w]
+        features = self.network.features(batch.images)  # [B, C, h, w]
+        embeddings = self.network.head(features)  # [B, D, h, w]
         keys = self._keys(batch.images, embeddings)
         self._fill_bank(keys, batch)
+        losses = self._contrast(batch, embeddings, keys)
+        if self.classifier is not None:
+            supervised = self._supervised(batch, features)
+            losses["supervised"] = supervised.detach()
+            losses["loss"] = losses["loss"] + self.config.supervised_weight * supervised
+        return losses
+
+    def _contrast(self, batch: Batch, embeddings: Tensor, keys: Tensor) -> dict[str, Tensor]:
+        """The contrastive loss and its parts, as the bank's kind and sparse coding say."""
         maps, targets, weights = labelled_maps(batch, embeddings)
         if self.config.bank == "none":
             blended = (batch.lam < 1).nonzero()[:, 0]
@@ -86,6 +97,13 @@ class MDP(nn.Module):
             loss = contrast + self.config.sparse_weight * pull
             parts["pull"] = pull.detach()
         return {"loss": loss, **parts}
+
+    def _supervised(self, batch: Batch, features: Tensor) -> Tensor:
+        """Union cross-entropy of a linear classifier on the decoder's features."""
+        assert self.classifier is not None
+        maps, targets, weights = labelled_maps(batch, self.classifier(features))
+        logits = pixel_rows(maps)
+        return union_cross_entropy(logits, targets.flatten(), self.label_space, weights=weights.flatten())
 
     @torch.no_grad()
     def _keys(self, images: Tensor, embeddings: Tensor) -> Tensor:

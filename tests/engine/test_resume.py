@@ -1,0 +1,190 @@
+"""A run that was stopped and resumed equals one that was not."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import yaml
+
+import mdpseg
+from mdpseg.engine import loop
+from mdpseg.engine.optim import learning_rate
+from mdpseg.errors import UserError
+from tests import tiny
+
+STEPS, STOPPED_AT, KEPT = 6, 3, 2  # stopped in the step after 3 steps; the last checkpoint is that of step 2
+
+
+def recipe(command, out, workers=0, **more):
+    common = {"iterations": STEPS, "checkpoint_every": 2, "workers": workers}
+    if command == "pretrain":
+        return tiny.pretraining(out, **common, **more)
+    return tiny.finetuning(out, **common, evaluate_at=[2, 5], **more)
+
+
+def run(command, content, *overrides):
+    return getattr(mdpseg, command)(content, overrides)
+
+
+def stop_at(monkeypatch, step, error=KeyboardInterrupt):
+    def stopping(done, *others):
+        if done == step:
+            raise error
+        return learning_rate(done, *others)
+
+    monkeypatch.setattr(loop, "learning_rate", stopping)
+
+
+def stopped(command, out, monkeypatch, **more):
+    with monkeypatch.context() as patch:
+        stop_at(patch, STOPPED_AT)
+        with pytest.raises(KeyboardInterrupt):
+            run(command, recipe(command, out, **more))
+    assert (out / "last.ckpt").is_file()
+    assert not (out / "weights.safetensors").exists()
+    assert not (out / ".lock").exists()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_curves():
+    """Drawing takes longer than these runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "draw_curves", lambda run: None)
+        yield
+
+
+@pytest.fixture(scope="module", params=["pretrain", "finetune"])
+def whole(request, tmp_path_factory):
+    """A command and the folder of its uninterrupted run."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    run(request.param, recipe(request.param, out))
+    return request.param, out
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(whole, workers, tmp_path, monkeypatch):
+    command, expected = whole
+    out = tmp_path / "run"
+    stopped(command, out, monkeypatch, workers=workers)
+    assert max(record["step"] for record in tiny.losses(out)) == STOPPED_AT
+    result = run(command, recipe(command, out, workers), "resume=true")
+    assert tiny.same(tiny.tensors(out), tiny.tensors(expected))
+    assert tiny.losses(out) == tiny.losses(expected)
+    assert "resumed at step 2" in (out / "log.txt").read_text()
+    assert result.weights == out / "weights.safetensors"
+
+
+def test_a_resumed_fine_tuning_still_knows_its_earlier_scores(tmp_path, monkeypatch):
+    out, expected = tmp_path / "run", tmp_path / "whole"
+    stopped("finetune", out, monkeypatch)
+    resumed = run("finetune", recipe("finetune", out), "resume=true")
+    uninterrupted = run("finetune", recipe("finetune", expected))
+    assert list(resumed.scores) == [2, 5]
+    assert resumed.scores == uninterrupted.scores
+    tables = [(folder / "README.md").read_text().partition("| iteration |")[2] for folder in (out, expected)]
+    assert tables[0].partition("Next")[0] == tables[1].partition("Next")[0]
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        {"momentum": 0.0, "bank": "region"},
+        {"prototypes": "learned", "denominator": "own_dataset"},
+        {"bank_policy": "per_class", "prototypes": "mixed"},
+        {"objective": "supervised"},
+    ],
+    ids=str,
+)
+def test_every_part_of_the_state_is_resumed(method, tmp_path, monkeypatch):
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    more = {"method": {"bank_size": 64, **method}, "optim": {"optimiser": "adamw", "lr": 1e-3}}
+    run("pretrain", recipe("pretrain", whole, **more))
+    stopped("pretrain", out, monkeypatch, **more)
+    run("pretrain", recipe("pretrain", out, **more), "resume=true")
+    assert tiny.same(tiny.tensors(out), tiny.tensors(whole))
+    assert tiny.losses(out) == tiny.losses(whole)
+
+
+def test_the_same_seed_twice_gives_the_same_weights_and_another_seed_others(whole, tmp_path):
+    command, expected = whole
+    run(command, recipe(command, tmp_path / "again"))
+    run(command, recipe(command, tmp_path / "other", seed=1))
+    assert tiny.same(tiny.tensors(tmp_path / "again"), tiny.tensors(expected))
+    assert not tiny.same(tiny.tensors(tmp_path / "other"), tiny.tensors(expected))
+
+
+@pytest.mark.slow
+def test_workers_do_not_change_the_weights(whole, tmp_path):
+    command, expected = whole
+    run(command, recipe(command, tmp_path / "run", workers=2))
+    assert tiny.same(tiny.tensors(tmp_path / "run"), tiny.tensors(expected))
+    assert tiny.losses(tmp_path / "run") == tiny.losses(expected)
+
+
+def test_a_finished_run_can_be_resumed_and_stays_as_it_is(whole, tmp_path):
+    command, expected = whole
+    out = tmp_path / "run"
+    shutil.copytree(expected, out)
+    result = run(command, recipe(command, out), "resume=true")
+    assert tiny.same(tiny.tensors(out), tiny.tensors(expected))
+    assert tiny.losses(out) == tiny.losses(expected)
+    if command == "finetune":
+        assert list(result.scores) == [2, 5]
+        assert "Not evaluated" not in (out / "README.md").read_text()
+
+
+def test_more_iterations_continue_a_finished_run(tmp_path):
+    out = tmp_path / "run"
+    run("pretrain", recipe("pretrain", out))
+    run("pretrain", recipe("pretrain", out), "resume=true", "iterations=8")
+    assert [record["step"] for record in tiny.losses(out)] == list(range(1, 9))
+    assert yaml.safe_load((out / "recipe.yaml").read_text())["iterations"] == 8
+
+
+@pytest.mark.parametrize(
+    "override, named",
+    [
+        ("seed=5", "seed"),
+        ("batch_size=2", "batch_size"),
+        ("network.decoder=unet", "network"),
+        ("method.bank_size=32", "method"),
+        ("method.prototypes=learned", "method"),
+        ("method.objective=supervised", "method"),
+        ("optim.optimiser=adamw", "optim"),
+    ],
+)
+def test_a_run_is_not_resumed_as_another_one(override, named, tmp_path, pretrained):
+    out = tmp_path / "run"
+    shutil.copytree(pretrained, out)
+    before = {file.name: file.read_bytes() for file in out.iterdir() if file.name != "log.txt"}
+    with pytest.raises(UserError, match=named) as error:
+        run("pretrain", tiny.pretraining(out), "resume=true", "iterations=5", override)
+    assert "\n" not in str(error.value)
+    assert {file.name: file.read_bytes() for file in out.iterdir() if file.name != "log.txt"} == before
+
+
+def test_a_damaged_checkpoint_is_named_and_kept(tmp_path, pretrained):
+    out = tmp_path / "run"
+    shutil.copytree(pretrained, out)
+    (out / "last.ckpt").write_bytes((out / "last.ckpt").read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"last\.ckpt"):
+        run("pretrain", tiny.pretraining(out), "resume=true")
+    assert (out / "weights.safetensors").is_file()
+
+
+def test_a_half_written_last_line_of_metrics_does_not_stop_a_resumption(whole, tmp_path, monkeypatch):
+    command, expected = whole
+    out = tmp_path / "run"
+    stopped(command, out, monkeypatch)
+    with (out / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "lo')  # the power went
+    run(command, recipe(command, out), "resume=true")
+    assert tiny.losses(out) == tiny.losses(expected)
+
+
+def test_a_run_stopped_before_its_first_checkpoint_leaves_nothing(tmp_path, monkeypatch):
+    stop_at(monkeypatch, 1)
+    with pytest.raises(KeyboardInterrupt):
+        run("pretrain", recipe("pretrain", tmp_path / "run"))
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,122 @@
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from mdpseg import weights
+from mdpseg.config import FinetuneConfig, PretrainConfig
+from mdpseg.data.open import label_space_of, open_dataset
+from mdpseg.engine.run_folder import open_run
+from mdpseg.errors import UserError
+from mdpseg.recipe import load
+from tests import tiny
+
+FILES = {"README.md", "recipe.yaml", "log.txt", "metrics.jsonl", "curves.png", "last.ckpt", "weights.safetensors"}
+
+
+def test_the_files_of_a_pretraining(pretrained):
+    assert {file.name for file in pretrained.iterdir()} == FILES
+
+
+def test_the_files_of_a_fine_tuning(finetuned):
+    assert {file.name for file in finetuned.iterdir()} == FILES | {"scores-1.json", "scores-3.json"}
+
+
+def test_the_recipe_loads_to_the_same_configuration(pretrained, finetuned):
+    assert load(pretrained / "recipe.yaml", PretrainConfig) == load(tiny.pretraining(pretrained), PretrainConfig)
+    content = tiny.finetuning(finetuned, init=load(finetuned / "recipe.yaml", FinetuneConfig).init, network=None)
+    assert load(finetuned / "recipe.yaml", FinetuneConfig) == load(content, FinetuneConfig)
+
+
+def test_the_readme_names_files_data_and_the_next_command(pretrained, finetuned):
+    text = (pretrained / "README.md").read_text()
+    for part in [*FILES - {"README.md"}, "coarse", "fine", f"mdpseg finetune RECIPE init={pretrained}"]:
+        assert part in text
+    text = (finetuned / "README.md").read_text()
+    scores = json.loads((finetuned / "scores-3.json").read_text())
+    for part in ["things", f"mdpseg predict {finetuned}", f"| 3 | {100 * scores['mean_iou']:.2f} |"]:
+        assert part in text
+
+
+def test_the_log_has_the_time_on_every_line(pretrained):
+    lines = (pretrained / "log.txt").read_text().splitlines()
+    assert all(line[:2] == "20" and line[4] == "-" and line[13] == ":" for line in lines)
+    assert any("step 3/3 loss" in line for line in lines)
+
+
+def test_metrics_are_lines_of_json(pretrained, finetuned):
+    records = [json.loads(line) for line in (pretrained / "metrics.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in records] == [1, 2, 3]
+    assert {"step", "loss", "contrast", "pull", "lr", "images_per_second"} == set(records[0])
+    evaluated = [record["step"] for record in tiny.losses(finetuned) if "mean_iou" in record]
+    assert evaluated == [1, 3]
+
+
+def test_the_curves_are_a_picture(pretrained):
+    with Image.open(pretrained / "curves.png") as picture:
+        assert picture.format == "PNG"
+        picture.load()
+        assert picture.width > 500
+
+
+def test_the_checkpoint_holds_tensors_and_numbers_only(pretrained):
+    state = torch.load(pretrained / "last.ckpt", weights_only=True)
+    assert state["step"] == 3
+    assert {"objective", "optimizer", "random", "seed", "batch_size"} <= set(state)
+    assert any(name.startswith("momentum_network.") for name in state["objective"])
+    assert {"bank.regions", "bank.classes", "bank.position"} <= set(state["objective"])
+
+
+def test_the_weights_carry_label_space_and_prototypes(pretrained):
+    stored = weights.load(pretrained / "weights.safetensors")
+    space = label_space_of([open_dataset(d) for d in load(pretrained / "recipe.yaml", PretrainConfig).datasets])
+    assert stored.label_space == space
+    assert stored.head == "projection"
+    assert stored.prototypes.shape == (space.num_classes, 16)
+    assert stored.present.shape == (space.num_classes,)
+    norms = stored.prototypes[stored.present].norm(dim=1)
+    assert torch.allclose(norms, torch.ones_like(norms), atol=1e-5)
+
+
+def config(out, **more):
+    return load(tiny.pretraining(out, **more), PretrainConfig)
+
+
+def test_a_failed_run_removes_the_folder_that_it_made(tmp_path):
+    with pytest.raises(RuntimeError), open_run(config(tmp_path / "out")) as run:
+        run.log("hello")
+        raise RuntimeError
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_failed_run_with_a_checkpoint_keeps_it(tmp_path):
+    with pytest.raises(RuntimeError), open_run(config(tmp_path / "out")) as run:
+        run.save_checkpoint({"step": 1})
+        raise RuntimeError
+    assert (tmp_path / "out" / "last.ckpt").is_file()
+    assert not (tmp_path / "out" / ".lock").exists()
+
+
+def test_the_lock_is_held_within_the_process_too(tmp_path):
+    with open_run(config(tmp_path / "out")) as run:
+        with pytest.raises(UserError, match="in use"), open_run(config(tmp_path / "out")):
+            pass
+        assert (run.path / "recipe.yaml").is_file()
+    assert not (tmp_path / "out" / ".lock").exists()
+
+
+def test_the_recipe_of_a_resumed_run_is_not_itself_a_resumption(tmp_path):
+    with open_run(config(tmp_path / "out")) as run:
+        run.save_checkpoint({"step": 1})
+    with open_run(config(tmp_path / "out", resume=True)):
+        pass
+    assert load(tmp_path / "out" / "recipe.yaml", PretrainConfig).resume is False
+
+
+def test_metrics_after_a_step_are_forgotten(tmp_path):
+    with open_run(config(tmp_path / "out")) as run:
+        for step in range(1, 5):
+            run.record(step=step, loss=1.0)
+        run.forget_after(2)
+        assert [record["step"] for record in run.records()] == [1, 2]

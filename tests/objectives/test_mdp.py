@@ -1,0 +1,305 @@
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mdpseg.config import MethodConfig
+from mdpseg.label_space import LabelSpace
+from mdpseg.losses import pixel_to_pixel, pixel_to_prototype, pixel_to_region
+from mdpseg.mixing import mix_batch
+from mdpseg.objectives.mdp import MDP
+from mdpseg.objectives.pixels import at_size, pixel_rows
+from tests import tiny
+
+# a: classes 0..4, the first a catch-all; b: classes 5..10
+SPACE = LabelSpace.concatenate(
+    {"a": ["rest", "p", "q", "r", "s"], "b": ["p", "t", "u", "v", "w", "x"]}, catch_alls={"a": "rest"}
+)
+A, B = SPACE.classes_of("a"), SPACE.classes_of("b")
+
+
+def made(seed=0, **settings):
+    torch.manual_seed(seed)
+    config = MethodConfig.model_validate({"bank_size": 64, "sparse_coding": "off", **settings})
+    return MDP(tiny.TinyNetwork(), SPACE, config)
+
+
+def labels(ids, count=1, seed=0, cell=4):
+    """Targets [count, 16, 16] of cells of one class each; `cell` 4 is one pixel at the tiny network's stride."""
+    source = torch.Generator().manual_seed(seed)
+    small = torch.randint(ids.start, ids.stop, (count, 16 // cell, 16 // cell), generator=source)
+    return small.repeat_interleave(cell, 1).repeat_interleave(cell, 2)
+
+
+def two_datasets(lam=1.0, seed=0):
+    return tiny.batch(torch.cat([labels(A, 2, seed), labels(B, 2, seed)]), [0, 0, 1, 1], lam, seed)
+
+
+def mixed_as(kind):
+    lam = [1.0, 0.3, 0.8, 1.0] if kind in ("pixel", "both") else 1.0
+    batch = two_datasets(lam)
+    if kind in ("region", "both"):
+        boxes = torch.tensor([[0, 0, 8, 8], [4, 4, 12, 8], [0, 0, 0, 0], [2, 2, 16, 16]])
+        batch = replace(batch, boxes=boxes, region_partners=torch.tensor([2, 3, 0, 1]))
+    return mix_batch(batch)
+
+
+@pytest.mark.parametrize("mixing", ["off", "region", "pixel", "both"])
+@pytest.mark.parametrize("momentum", [0.0, 0.99])
+@pytest.mark.parametrize("sparse", ["off", "pull", "no_push"])
+@pytest.mark.parametrize("denominator", ["all", "own_dataset", "no_lookalikes"])
+@pytest.mark.parametrize("prototypes", ["bank", "learned", "mixed"])
+@pytest.mark.parametrize("bank", ["class", "region", "none"])
+def test_every_variant_has_a_finite_loss_and_moves_the_encoder(bank, prototypes, denominator, sparse, momentum, mixing):
+    objective = made(
+        bank=bank,
+        prototypes=prototypes,
+        denominator=denominator,
+        sparse_coding=sparse,
+        momentum=momentum,
+        mixing=mixing,
+        lookalikes=2,
+    )
+    parts = objective(mixed_as(mixing))
+    assert parts["loss"].shape == ()
+    assert all(torch.isfinite(part) for part in parts.values())
+    assert parts["loss"] > 0
+    parts["loss"].backward()
+    gradient = objective.network.encoder[0].weight.grad
+    assert torch.isfinite(gradient).all()
+    assert gradient.abs().sum() > 0
+    objective.after_step()
+
+
+@pytest.mark.parametrize("bank", ["class", "region", "none"])
+@pytest.mark.parametrize("prototypes", ["bank", "learned", "mixed"])
+@pytest.mark.parametrize("sparse", ["off", "pull", "no_push"])
+@pytest.mark.parametrize("denominator", ["all", "own_dataset", "no_lookalikes"])
+@pytest.mark.parametrize("lam", [1.0, 0.4])
+def test_a_batch_without_labels_gives_0_and_harms_nothing(bank, prototypes, sparse, denominator, lam):
+    objective = made(bank=bank, prototypes=prototypes, sparse_coding=sparse, denominator=denominator)
+    optimizer = torch.optim.SGD(objective.parameters(), 0.1)
+    before = copy.deepcopy(dict(objective.named_parameters()))
+    loss = objective(mix_batch(tiny.batch(torch.full((2, 16, 16), -1), [0, 1], lam)))["loss"]
+    assert loss.item() == 0
+    loss.backward()
+    optimizer.step()
+    objective.after_step()
+    for name, parameter in objective.named_parameters():
+        assert torch.allclose(parameter, before[name], atol=1e-6), name
+    assert len(objective.bank.entries()[1]) == 0
+
+
+@pytest.mark.parametrize("bank", ["class", "region", "none"])
+def test_one_image_without_labels_among_others(bank):
+    objective = made(bank=bank, sparse_coding="pull")
+    targets = torch.cat([labels(A), torch.full((1, 16, 16), -1)])
+    loss = objective(mix_batch(tiny.batch(targets, [0, 1])))["loss"]
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in objective.parameters())
+
+
+@pytest.mark.parametrize("bank", ["class", "region", "none"])
+def test_the_loss_is_that_of_the_published_pair(bank):
+    """From the parts: momentum keys fill the bank, then each pixel is compared."""
+    objective = made(bank=bank).eval()
+    batch = mix_batch(two_datasets())
+    loss = objective(batch)["loss"]
+    embeddings, keys = objective.network(batch.images), objective.momentum_network(batch.images)
+    small = at_size(batch.targets, (4, 4))
+    rows = pixel_rows(embeddings), small.flatten()
+    if bank == "none":
+        expected = pixel_to_pixel(embeddings, small, keys, 0.07)
+    elif bank == "region":
+        expected = pixel_to_region(*rows, *objective.bank.entries(), 0.07, denominator=SPACE.denominator("all"))
+    else:
+        expected = pixel_to_prototype(*rows, *objective.bank.prototypes(), 0.07, denominator=SPACE.denominator("all"))
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_the_bank_holds_region_embeddings_of_this_batch_before_its_loss():
+    objective = made()
+    batch = mix_batch(two_datasets())
+    objective(batch)
+    _, present = objective.bank.prototypes()
+    seen = at_size(batch.targets, (4, 4)).unique()
+    assert present.nonzero()[:, 0].tolist() == seen.tolist()
+    expected = sum(len(image.unique()) for image in at_size(batch.targets, (4, 4)))
+    assert len(objective.bank.entries()[1]) == expected
+
+
+def test_blended_images_put_nothing_into_the_bank():
+    objective = made()
+    objective(mix_batch(two_datasets(lam=[1.0, 0.5, 0.5, 0.5])))
+    classes = objective.bank.entries()[1]
+    assert set(classes.tolist()) <= set(A)
+    assert len(classes) == len(at_size(two_datasets().targets[:1], (4, 4)).unique())
+    objective = made()
+    objective(mix_batch(two_datasets(lam=0.5)))
+    assert len(objective.bank.entries()[1]) == 0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"bank": "region"},
+        {"bank": "none"},
+        {"prototypes": "learned"},
+        {"prototypes": "mixed", "denominator": "own_dataset"},
+    ],
+    ids=str,
+)
+def test_the_loss_of_a_blended_image_is_the_blend_of_two_losses(settings):
+    """lam L(y_a) + (1 - lam) L(y_b), for a batch of a single lam."""
+    objective = made(**settings).eval()
+    if settings.get("bank") != "none":
+        for seed in range(5):  # so that every class has entries
+            objective(mix_batch(two_datasets(seed=seed)))
+        assert objective.bank.prototypes()[1].all()
+    lam = 0.3
+    mixed = mix_batch(two_datasets(lam=lam))
+    # one label at a time, on the same blended pixels, which must not enter the bank
+    entries = objective.bank.entries()
+    keys = objective.momentum_network(mixed.images)
+    embeddings = objective.network(mixed.images)
+
+    def loss_of(targets):
+        small = at_size(targets, (4, 4))
+        if settings.get("bank") == "none":
+            return pixel_to_pixel(embeddings, small, keys, 0.07)
+        rows = pixel_rows(embeddings), small.flatten()
+        denominator = SPACE.denominator(settings.get("denominator", "all"))
+        if settings.get("bank") == "region":
+            return pixel_to_region(*rows, *entries, 0.07, denominator=denominator)
+        return pixel_to_prototype(*rows, *objective.prototypes(), 0.07, denominator=denominator)
+
+    expected = lam * loss_of(mixed.targets) + (1 - lam) * loss_of(mixed.partner_targets)
+    assert not torch.equal(mixed.targets, mixed.partner_targets)
+    assert objective(mixed)["loss"].item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_the_momentum_network_follows():
+    objective = made(momentum=0.9)
+    follower, network = objective.momentum_network, objective.network
+    assert all(torch.equal(a, b) for a, b in zip(follower.parameters(), network.parameters(), strict=True))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    before = [p.clone() for p in follower.parameters()]
+    objective.after_step()
+    for old, now, online in zip(before, follower.parameters(), network.parameters(), strict=True):
+        assert torch.allclose(now, 0.9 * old + 0.1 * online, atol=1e-6)
+    assert not any(p.requires_grad for p in follower.parameters())
+
+
+def test_the_momentum_network_has_no_gradient_and_its_head_too_follows():
+    objective = made()
+    objective(mix_batch(two_datasets()))["loss"].backward()
+    assert all(p.grad is None for p in objective.momentum_network.parameters())
+    assert [n for n, _ in objective.momentum_network.named_parameters()] == [
+        n for n, _ in objective.network.named_parameters()
+    ]
+
+
+def test_the_bank_is_filled_by_the_momentum_network():
+    objective = made().eval()
+    with torch.no_grad():
+        for parameter in objective.momentum_network.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    batch = mix_batch(two_datasets())
+    objective(batch)
+    from mdpseg.bank import region_means
+
+    keys = objective.momentum_network(batch.images)
+    regions, classes = region_means(keys, at_size(batch.targets, (4, 4)), SPACE.num_classes)
+    assert torch.allclose(objective.bank.entries()[0], regions, atol=1e-6)
+    assert torch.equal(objective.bank.entries()[1], classes)
+
+
+def test_momentum_0_has_no_second_network_and_no_second_pass():
+    objective = made(momentum=0.0)
+    assert objective.momentum_network is None
+    passes = []
+    objective.network.encoder.register_forward_hook(lambda *_: passes.append(1))
+    loss = objective(mix_batch(two_datasets()))["loss"]
+    assert passes == [1]
+    loss.backward()
+    objective.after_step()
+    assert not objective.bank.regions.requires_grad
+
+
+@pytest.mark.parametrize("prototypes", ["learned", "mixed"])
+def test_learned_prototypes_have_a_gradient(prototypes):
+    objective = made(prototypes=prototypes)
+    objective(mix_batch(two_datasets()))["loss"].backward()
+    assert (objective.learned.grad.abs().sum(1) > 0).all()
+
+
+def test_only_prototypes_that_are_learned_are_parameters():
+    assert made(prototypes="bank").learned is None
+    assert made(prototypes="learned", bank="region").learned is None
+    assert made(prototypes="learned").prototypes()[1].all()
+    norms = made(prototypes="mixed").prototypes()[0].norm(dim=1)
+    assert torch.allclose(norms, torch.ones_like(norms), atol=1e-5)
+
+
+@pytest.mark.parametrize("sparse", ["off", "no_push"])
+@pytest.mark.parametrize("denominator, touched", [("all", range(1, 5)), ("own_dataset", range(0))])
+def test_a_private_catch_all_is_no_negative_of_other_datasets_pixels(sparse, denominator, touched):
+    objective = made(prototypes="learned", denominator=denominator, sparse_coding=sparse, sparse_k=1)
+    objective(mix_batch(tiny.batch(labels(B, 4), [1] * 4)))["loss"].backward()
+    pushed = objective.learned.grad.abs().sum(1) > 0
+    assert not pushed[0]
+    assert pushed[list(touched)].all()
+    assert not pushed[[i for i in A if i not in touched]].any()
+
+
+def test_a_private_catch_all_is_a_negative_within_its_dataset():
+    objective = made(prototypes="learned")
+    objective(mix_batch(tiny.batch(labels(range(1, 5), 4), [0] * 4)))["loss"].backward()
+    assert objective.learned.grad[0].abs().sum() > 0
+
+
+def test_no_lookalikes_leaves_out_the_most_similar_classes_of_other_datasets():
+    objective = made(prototypes="learned", denominator="no_lookalikes", lookalikes=1)
+    with torch.no_grad():
+        objective.learned.copy_(torch.eye(11, 8) + torch.eye(11, 8).roll(5, 0) * 0)
+        objective.learned[8:] = torch.randn(3, 8) * 0.01 + 1
+        objective.learned[6] = objective.learned[1]  # b/t looks like a/p
+    objective(mix_batch(tiny.batch(torch.full((4, 16, 16), 1), [0] * 4)))["loss"].backward()
+    assert objective.learned.grad[6].abs().sum() == 0
+    assert objective.learned.grad[5].abs().sum() > 0
+
+
+@pytest.mark.parametrize("bank", ["class", "region", "none"])
+def test_a_few_steps_lower_the_loss(bank):
+    objective = made(bank=bank, sparse_coding="off")
+    batch = mix_batch(two_datasets())
+    optimizer = torch.optim.SGD(objective.parameters(), 0.05, momentum=0.9)
+    losses = []
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss = objective(batch)["loss"]
+        loss.backward()
+        optimizer.step()
+        objective.after_step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize("bank", ["class", "region", "none"])
+def test_in_bfloat16(bank):
+    objective = made(bank=bank, sparse_coding="pull", prototypes="mixed")
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = objective(mixed_as("both"))["loss"]
+    assert loss.dtype == torch.float32
+    loss.backward()
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in objective.parameters())
+
+
+def test_its_state_holds_networks_bank_and_prototypes_only():
+    state = made(prototypes="learned").state_dict()
+    assert {name.split(".")[0] for name in state} == {"network", "momentum_network", "bank", "learned"}
