@@ -145,6 +145,7 @@ def test_an_empty_bank_holds_nothing(policy):
     assert not present.any()
     assert torch.equal(prototypes, torch.zeros(K, D))
     assert [len(part) for part in bank.entries()] == [0, 0]
+    assert not bank.regions.any()
 
 
 @pytest.mark.parametrize("policy", ["fifo", "per_class"])

@@ -24,7 +24,7 @@ def region_means(embeddings: Tensor, targets: Tensor, num_classes: int) -> tuple
     """
     batch, dim = embeddings.shape[:2]
     flat = embeddings.flatten(2).transpose(1, 2).reshape(-1, dim)  # [B*H*W, D]
-    image = torch.arange(batch, device=targets.device).repeat_interleave(targets[0].numel())  # [B*H*W]
+    image = torch.arange(batch, device=targets.device).repeat_interleave(targets.shape[1:].numel())  # [B*H*W]
     labels = targets.reshape(-1)
     counted = labels >= 0
     cell = image[counted] * num_classes + labels[counted]  # [P]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: in mixed precision Fabric converts a batch field by field
 class Batch:
     """One training batch.
 

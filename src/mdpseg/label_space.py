@@ -124,11 +124,14 @@ class LabelSpace:
         """
         self._known(dataset)
         mask = torch.as_tensor(mask)
-        if mask.dtype != torch.uint8:
+        if mask.is_floating_point() or mask.is_complex():
+            raise UserError(f"Dataset {dataset!r}: the mask has dtype {mask.dtype}; expected integers, best uint8.")
+        narrow, mask = mask.dtype == torch.uint8, mask.long()
+        if not narrow:
             outside = mask[(mask < 0) | (mask > 255)]
             if outside.numel():
                 raise self._bad_ids(dataset, outside, file)
-        encoded = self._table(dataset, ignore_index).to(mask.device)[mask.long()]
+        encoded = self._table(dataset, ignore_index).to(mask.device)[mask]
         if bool((encoded == _UNKNOWN).any()):
             raise self._bad_ids(dataset, mask[encoded == _UNKNOWN], file)
         return encoded

@@ -46,8 +46,9 @@ class ConfusionMatrix:
         counted = (target != ignore_index) & (target >= 0)
         target, prediction = target[counted], prediction[counted]
         for name, ids in (("target", target), ("prediction", prediction)):
-            if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < self.num_classes:
-                raise ValueError(f"{name} holds id {int(ids.max())}; expected 0..{self.num_classes - 1}.")
+            outside = ids[(ids < 0) | (ids >= self.num_classes)]
+            if outside.numel():
+                raise ValueError(f"{name} holds id {int(outside[0])}; expected 0..{self.num_classes - 1}.")
         pairs = target * self.num_classes + prediction
         self.counts += torch.bincount(pairs, minlength=self.num_classes**2).view_as(self.counts)
         return self

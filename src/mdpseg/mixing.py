@@ -81,8 +81,9 @@ def pixel_mix(images: Tensor, lam: Tensor, partners: Tensor) -> Tensor:
         Blended images, same shape and dtype.
     """
     partners = torch.as_tensor(partners, device=images.device)
-    share = torch.as_tensor(lam, dtype=torch.float32, device=images.device).expand(len(images))[:, None, None, None]
-    blended = torch.lerp(images[partners].float(), images.float(), share)
+    kind = torch.promote_types(images.dtype, torch.float32)
+    share = torch.as_tensor(lam, dtype=kind, device=images.device).expand(len(images))[:, None, None, None]
+    blended = torch.lerp(images[partners].to(kind), images.to(kind), share)
     return blended.to(images.dtype) if images.is_floating_point() else blended.round().to(images.dtype)
 
 

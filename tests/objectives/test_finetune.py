@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from mdpseg.label_space import LabelSpace
+from mdpseg.network import Classifier
 from mdpseg.objectives.finetune import Finetune
 from tests import tiny
 
@@ -18,8 +21,8 @@ def objective():
 
 
 def test_the_projection_becomes_a_classifier(objective):
-    assert isinstance(objective.network.head, torch.nn.Conv2d)
-    assert objective.network.head.out_channels == 3
+    assert isinstance(objective.network.head, Classifier)
+    assert objective.network.head[-1].out_channels == 3
 
 
 def test_cross_entropy_at_the_labels_resolution(objective):
@@ -47,8 +50,7 @@ def test_it_learns(objective):
     for i in range(3):
         images[i, i] = 255
     targets = torch.stack([torch.full((16, 16), i) for i in range(3)])
-    batch = tiny.batch(targets)
-    object.__setattr__(batch, "images", images)
+    batch = replace(tiny.batch(targets), images=images)
     optimizer = torch.optim.SGD(objective.parameters(), 0.5)
     for _ in range(20):
         optimizer.zero_grad()

@@ -266,8 +266,7 @@ def test_a_private_catch_all_is_a_negative_within_its_dataset():
 def test_no_lookalikes_leaves_out_the_most_similar_classes_of_other_datasets():
     objective = made(prototypes="learned", denominator="no_lookalikes", lookalikes=1)
     with torch.no_grad():
-        objective.learned.copy_(torch.eye(11, 8) + torch.eye(11, 8).roll(5, 0) * 0)
-        objective.learned[8:] = torch.randn(3, 8) * 0.01 + 1
+        objective.learned.copy_(torch.eye(11, 8) + 0.1)
         objective.learned[6] = objective.learned[1]  # b/t looks like a/p
     objective(mix_batch(tiny.batch(torch.full((4, 16, 16), 1), [0] * 4)))["loss"].backward()
     assert objective.learned.grad[6].abs().sum() == 0
@@ -298,6 +297,19 @@ def test_in_bfloat16(bank):
     assert loss.dtype == torch.float32
     loss.backward()
     assert all(p.grad is None or torch.isfinite(p.grad).all() for p in objective.parameters())
+
+
+def test_union_cross_entropy_beside_the_contrast():
+    plain, both = made(prototypes="learned"), made(prototypes="learned", supervised_weight=0.5)
+    both.load_state_dict(plain.state_dict(), strict=False)
+    batch = mixed_as("both")
+    contrast, parts = plain(batch), both(batch)
+    assert parts["contrast"].item() == pytest.approx(contrast["loss"].item(), rel=1e-5)
+    expected = parts["contrast"] + 0.5 * parts["supervised"]
+    assert parts["loss"].item() == pytest.approx(expected.item(), rel=1e-5)
+    parts["loss"].backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in both.classifier.parameters())
+    assert plain.classifier is None
 
 
 def test_its_state_holds_networks_bank_and_prototypes_only():

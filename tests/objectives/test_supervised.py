@@ -17,7 +17,7 @@ def objective():
 
 
 def test_the_head_tells_all_classes_apart(objective):
-    assert objective.network.head.out_channels == 5
+    assert objective.network.head[-1].out_channels == 5
 
 
 def test_each_pixel_s_softmax_runs_over_its_own_dataset(objective):
@@ -37,7 +37,7 @@ def test_each_pixel_s_softmax_runs_over_its_own_dataset(objective):
 
 def test_pixels_of_one_dataset_say_nothing_of_the_other_s_classes(objective):
     objective(tiny.batch(torch.randint(0, 2, (2, 16, 16))))["loss"].backward()
-    gradient = objective.network.head.weight.grad
+    gradient = objective.network.head[-1].weight.grad
     assert (gradient[2:] == 0).all()
     assert (gradient[:2] != 0).any()
 

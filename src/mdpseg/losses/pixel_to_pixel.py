@@ -15,6 +15,7 @@ def pixel_to_pixel(
     keys: Tensor,
     temperature: float,
     *,
+    denominator: Tensor | None = None,
     weights: Tensor | None = None,
 ) -> Tensor:
     """The contrast of :func:`mdpseg.losses.pixel_to_region`, each pixel against all pixels of its own image.
@@ -25,11 +26,14 @@ def pixel_to_pixel(
         keys: [B, D, H, W], the momentum network's embeddings of the same images; a pixel's own key is one of its
             positives.
         temperature: tau.
+        denominator: bool [K, K], whether pixels of class j are negatives of a pixel of class c; default all.
         weights: float [B, H, W], each pixel's weight in the mean over all images; default 1.
 
     Returns:
         A float32 scalar.
     """
+    if len(embeddings) == 0:
+        return embeddings.float().sum()  # 0, with a gradient path
     totals, counts = [], []
     for i in range(len(embeddings)):
         total, weight = contrast_sum(
@@ -38,6 +42,7 @@ def pixel_to_pixel(
             keys[i].flatten(1).T,
             targets[i].flatten(),
             temperature,
+            denominator=denominator,
             weights=None if weights is None else weights[i].flatten(),
         )
         totals.append(total)

@@ -68,7 +68,9 @@ def drop_lookalikes(denominator: Tensor, prototypes: Tensor, dataset_of_class: T
         A new bool [K, K].
     """
     foreign = dataset_of_class[:, None] != dataset_of_class[None]
-    similarity = (prototypes.detach().float() @ prototypes.detach().float().T).masked_fill(~foreign, OUTSIDE)
+    similarity = (prototypes.detach().float() @ prototypes.detach().float().T).masked_fill(
+        ~(foreign & denominator), OUTSIDE
+    )
     nearest = similarity.topk(min(count, len(prototypes)), dim=1).indices  # [K, count]
     alike = torch.zeros_like(denominator).scatter(1, nearest, True) & foreign
     return denominator & ~alike

@@ -26,11 +26,12 @@ def sum_in_chunks(loss_sum: Callable[..., Tensor], columns: int, *pixels: Tensor
         *pixels: tensors with the same first dimension N.
     """
     rows = max(1, CHUNK_ENTRIES // max(1, columns))
-    if len(pixels[0]) <= rows:
-        return loss_sum(*pixels)
-    chunks = zip(*(torch.split(tensor, rows) for tensor in pixels), strict=True)
-    parts = [checkpoint(loss_sum, *chunk, use_reentrant=False) for chunk in chunks]
-    return torch.stack(parts).sum()
+    with torch.autocast(pixels[0].device.type, enabled=False):  # it would take the products in bfloat16
+        if len(pixels[0]) <= rows:
+            return loss_sum(*pixels)
+        chunks = zip(*(torch.split(tensor, rows) for tensor in pixels), strict=True)
+        parts = [checkpoint(loss_sum, *chunk, use_reentrant=False) for chunk in chunks]
+        return torch.stack(parts).sum()
 
 
 def weighted_mean(total: Tensor, weights: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ def sparse_coding(
     temperature: float,
     k: int,
     *,
+    denominator: Tensor | None = None,
     weights: Tensor | None = None,
 ) -> Tensor:
     """The pull term: minus the mean log-probability of each pixel's k most similar prototypes of other classes.
@@ -29,6 +30,7 @@ def sparse_coding(
         present: bool [K]; classes that are not take no part.
         temperature: tau.
         k: how many prototypes a pixel is drawn to; fewer where fewer are present.
+        denominator: bool [K, K], whether class j takes part for a pixel of class c; default all.
         weights: float [N], each pixel's weight in the mean; default 1.
 
     Returns:
@@ -39,12 +41,13 @@ def sparse_coding(
     k = min(k, len(prototypes))
 
     def loss_sum(v: Tensor, y: Tensor, w: Tensor) -> Tensor:
-        logits = (v.float() @ prototypes.T / temperature).masked_fill(~present[None], OUTSIDE)  # [n, K]
+        inside = present[None] if denominator is None else present[None] & denominator[y]  # [n, K]
+        logits = (v.float() @ prototypes.T / temperature).masked_fill(~inside, OUTSIDE)  # [n, K]
         log_probabilities = logits.log_softmax(1)
         nearest = logits.detach().scatter(1, y[:, None], OUTSIDE).topk(k, dim=1)  # values, indices [n, k]
         taken = nearest.values > OUTSIDE / 2
         pulled = log_probabilities.gather(1, nearest.indices).masked_fill(~taken, 0.0)
-        return -(w * pulled.sum(1) / taken.sum(1)).sum()
+        return -(w * pulled.sum(1) / taken.sum(1).clamp_min(1)).sum()
 
     w = pixel_weights(weights, targets)[counted]
     return weighted_mean(sum_in_chunks(loss_sum, len(prototypes), embeddings[counted], targets[counted], w), w)

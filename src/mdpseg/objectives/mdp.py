@@ -26,6 +26,7 @@ class MDP(nn.Module):
     """
 
     denominator: Tensor
+    not_private: Tensor
     dataset_of_class: Tensor
 
     def __init__(self, network: SegmentationNetwork, label_space: LabelSpace, config: MethodConfig) -> None:
@@ -38,6 +39,7 @@ class MDP(nn.Module):
         self.learned = nn.Parameter(F.normalize(torch.randn(classes, dim), dim=1)) if self._learns_prototypes else None
         self.classifier = Classifier(network.feature_channels, classes) if config.supervised_weight else None
         self.register_buffer("denominator", label_space.denominator(config.denominator), persistent=False)
+        self.register_buffer("not_private", label_space.denominator("all"), persistent=False)
         self.register_buffer("dataset_of_class", label_space.dataset_of_class(), persistent=False)
 
     @property
@@ -63,7 +65,12 @@ class MDP(nn.Module):
         if self.config.bank == "none":
             blended = (batch.lam < 1).nonzero()[:, 0]
             loss = pixel_to_pixel(
-                maps, targets, torch.cat([keys, keys[blended]]), self.config.temperature, weights=weights
+                maps,
+                targets,
+                torch.cat([keys, keys[blended]]),
+                self.config.temperature,
+                denominator=self.denominator,
+                weights=weights,
             )
             return {"loss": loss, "pixel": loss.detach()}
         pixels = pixel_rows(maps), targets.flatten()
@@ -92,6 +99,7 @@ class MDP(nn.Module):
                 *self.prototypes(),
                 self.config.temperature,
                 self.config.sparse_k,
+                denominator=self.not_private,
                 weights=weights.flatten(),
             )
             loss = contrast + self.config.sparse_weight * pull
