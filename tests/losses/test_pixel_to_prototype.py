@@ -155,7 +155,8 @@ def test_float32_under_autocast():
 def lookalikes_by_hand(denominator, prototypes, dataset_of_class, count):
     result = denominator.clone()
     for c in range(len(prototypes)):
-        foreign = [j for j in range(len(prototypes)) if dataset_of_class[j] != dataset_of_class[c]]
+        same = dataset_of_class == dataset_of_class[c]
+        foreign = [j for j in range(len(prototypes)) if not same[j] and denominator[c, j]]  # a private class is out
         foreign.sort(key=lambda j: -torch.dot(prototypes[c], prototypes[j]).item())
         for j in foreign[:count]:
             result[c, j] = False
