@@ -37,7 +37,9 @@ def test_help_names_every_command(mdpseg_command):
         assert f" {command} " in out
 
 
-@pytest.mark.parametrize("arguments", [["pretrain"], ["predict", "w"], ["nonsense"], ["pretrain", "r.yaml", "--nonsense"]])
+@pytest.mark.parametrize(
+    "arguments", [["pretrain"], ["predict", "w"], ["nonsense"], ["pretrain", "r.yaml", "--nonsense"]]
+)
 def test_wrong_usage_is_exit_code_2(arguments, mdpseg_command):
     code, _, err = mdpseg_command(*arguments)
     assert code == 2

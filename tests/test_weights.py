@@ -106,8 +106,12 @@ def test_the_classifier_of_a_fine_tuning_is_fresh(stored):
         Finetune(network, space)
         heads.append(torch.cat([p.flatten() for p in network.head.parameters()]))
         assert network.head[-1].out_channels == 3
-        assert all(torch.equal(t, whole.state[name]) for name, t in network.encoder.state_dict(prefix="encoder.").items())
-        assert all(torch.equal(t, whole.state[name]) for name, t in network.decoder.state_dict(prefix="decoder.").items())
+        assert all(
+            torch.equal(t, whole.state[name]) for name, t in network.encoder.state_dict(prefix="encoder.").items()
+        )
+        assert all(
+            torch.equal(t, whole.state[name]) for name, t in network.decoder.state_dict(prefix="decoder.").items()
+        )
     assert torch.equal(heads[0], heads[1])
     assert not torch.equal(heads[0], heads[2])
 
@@ -133,7 +137,13 @@ def rewrite(path, tensors=None, **metadata):
 
 @pytest.mark.parametrize(
     "metadata",
-    [{"format": "mdpseg-0"}, {"network": "{"}, {"network": '{"encodr": 1}'}, {"label_space": "[]"}, {"label_space": "{}"}],
+    [
+        {"format": "mdpseg-0"},
+        {"network": "{"},
+        {"network": '{"encodr": 1}'},
+        {"label_space": "[]"},
+        {"label_space": "{}"},
+    ],
 )
 def test_damaged_metadata(metadata, stored, tmp_path):
     path = shutil.copy(stored[0], tmp_path / "bad.safetensors")
@@ -163,7 +173,7 @@ def test_imagenet_without_a_network_says_what_to_do(monkeypatch):
         raise OSError("We couldn't connect\nto the hub")
 
     monkeypatch.setattr(weights.timm, "create_model", offline)
-    monkeypatch.setattr(weights, "SegmentationNetwork", lambda config: SimpleNetwork(config))
+    monkeypatch.setattr(weights, "SegmentationNetwork", SimpleNetwork)
     with pytest.raises(UserError, match=r"mobilenetv3_small_050.*lite0") as error:
         weights.start_network("imagenet", CONFIG)
     assert "\n" not in str(error.value)

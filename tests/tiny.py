@@ -64,11 +64,15 @@ def write_recipe(path: Path, content: dict[str, Any]) -> Path:
     return path
 
 
-def image_folder(root: Path, ids: Sequence[int] = (0, 1, 2, 255), count: int = 2, split: str = "train") -> dict[str, Any]:
+def image_folder(
+    root: Path, ids: Sequence[int] = (0, 1, 2, 255), count: int = 2, split: str = "train"
+) -> dict[str, Any]:
     """Writes a dataset of reader ``folder`` with classes a, b, c, and returns its entry in a recipe."""
     for number in range(count):
         rng = np.random.default_rng(number)
-        image, mask = (root / kind / split / f"{number}{suffix}" for kind, suffix in (("images", ".jpg"), ("masks", ".png")))
+        image, mask = (
+            root / kind / split / f"{number}{suffix}" for kind, suffix in (("images", ".jpg"), ("masks", ".png"))
+        )
         image.parent.mkdir(parents=True, exist_ok=True)
         mask.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (40, 48, 3), dtype=np.uint8)).save(image)

@@ -93,6 +93,3 @@ def main() -> None:
             raise
         print(f"mdpseg: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("mdpseg: interrupted", file=sys.stderr)
-        sys.exit(130)

@@ -166,6 +166,21 @@ class OptimConfig(Settings):
     )
 
 
+class PretrainOptimConfig(OptimConfig):
+    """Optimiser and schedule of a pretraining: the same settings, other defaults."""
+
+    lr: Annotated[float, Field(gt=0)] = 0.05
+    schedule: Literal["poly", "cosine", "constant"] = "cosine"
+    warmup: Annotated[float, Field(ge=0, lt=1)] = Field(0.05, description="Share of the iterations with rising rate.")
+    clip: Annotated[float, Field(gt=0)] | None = Field(5.0, description="Largest norm of the gradient.")
+
+
+class FinetuneOptimConfig(OptimConfig):
+    """Optimiser and schedule of a fine-tuning: the same settings, other defaults."""
+
+    head_lr: Annotated[float, Field(gt=0)] = Field(10.0, description="Factor on the rate of the classifier.")
+
+
 class EvalConfig(Settings):
     """How a network is judged: always at the labels' original resolution."""
 
@@ -174,6 +189,14 @@ class EvalConfig(Settings):
     flip: bool = Field(False, description="Average with the mirrored image.")
     scales: list[Annotated[float, Field(gt=0)]] = Field([1.0], min_length=1, description="Average over these scales.")
 
+    @model_validator(mode="after")
+    def _windows_touch(self) -> Self:
+        if self.window is not None and self.stride is not None and self.stride > self.window:
+            raise ValueError(
+                f"eval.stride is {self.stride}; expected at most window={self.window}, or gaps would be left"
+            )
+        return self
+
 
 class RunConfig(Settings):
     """What every training run has."""
@@ -181,7 +204,7 @@ class RunConfig(Settings):
     out: Path = Field(description="The run's folder; must not hold a run yet, unless it is resumed.")
     seed: int = Field(0, ge=0, description="Fixes everything: start weights, draws, crops, mixing.")
     iterations: Positive
-    batch_size: Positive = Field(16, description="Images a step.")
+    batch_size: int = Field(16, ge=2, description="Images a step; batch norm needs two.")
     workers: Annotated[int, Field(ge=0)] = Field(2, description="Processes that read and augment images.")
     data_root: Path = Field(Path(), description="Where relative dataset paths start; default: the current folder.")
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -207,7 +230,7 @@ class PretrainConfig(RunConfig):
     network: NetworkConfig | None = Field(None, description="Default: the small one, or the one of `init`'s weights.")
     augment: AugmentConfig = AugmentConfig()
     method: MethodConfig = MethodConfig()
-    optim: OptimConfig = OptimConfig(lr=0.05, warmup=0.05, schedule="cosine", clip=5.0)
+    optim: PretrainOptimConfig = PretrainOptimConfig()
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -227,7 +250,7 @@ class FinetuneConfig(RunConfig):
     init: str = Field("scratch", description="scratch, imagenet, or a weights file (weights.safetensors of a run).")
     network: NetworkConfig | None = Field(None, description="Default: the small one, or the one of `init`'s weights.")
     augment: AugmentConfig = AugmentConfig()
-    optim: OptimConfig = OptimConfig(lr=0.02, head_lr=10.0)
+    optim: FinetuneOptimConfig = FinetuneOptimConfig()
     evaluate_at: list[float] = Field(
         [0.1, 1.0], description="When to evaluate: iterations, or shares of them (numbers up to 1.0)."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,7 +36,7 @@ def load(config: Config | Mapping[str, Any] | str | Path, kind: type[Config], ov
         source = str(config)
         content = _read_yaml(Path(config))
     else:
-        content = dict(config)
+        content = copy.deepcopy(dict(config))
     for override in overrides:
         _apply(content, override)
     try:

@@ -89,7 +89,7 @@ def load(path: Path) -> Weights:
     try:
         network = NetworkConfig.model_validate_json(metadata["network"])
         label_space = LabelSpace.from_json(metadata["label_space"])
-    except (ValidationError, ValueError, KeyError) as error:
+    except (ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} has damaged metadata: {' '.join(str(error).split())}") from None
     prototypes, present = tensors.pop("prototypes.vectors", None), tensors.pop("prototypes.present", None)
     return Weights(network, tensors, label_space, metadata["head"], prototypes, present)
@@ -116,7 +116,12 @@ def start_network(init: str, config: NetworkConfig | None) -> SegmentationNetwor
     _check_same_architecture(init, weights.network, config)
     network = SegmentationNetwork(config or weights.network)
     body = {name: tensor for name, tensor in weights.state.items() if not name.startswith("head.")}
-    network.load_state_dict(body)  # the head is still empty, so this is strict on encoder and decoder
+    try:
+        network.load_state_dict(body)  # the head is still empty, so this is strict on encoder and decoder
+    except RuntimeError as error:
+        raise UserError(
+            f"{init} does not hold the weights of {network.config.encoder} + {network.config.decoder}."
+        ) from error
     return network
 
 

@@ -123,7 +123,8 @@ def test_a_lone_image_is_its_own_partner():
 
 
 @pytest.mark.parametrize(
-    "kind, boxes, blends", [("off", False, False), ("region", True, False), ("pixel", False, True), ("both", True, True)]
+    "kind, boxes, blends",
+    [("off", False, False), ("region", True, False), ("pixel", False, True), ("both", True, True)],
 )
 def test_which_mixes_are_drawn(kind, boxes, blends):
     made = run(end=10, mixing=MixingDraws(kind, 0.5))
@@ -150,7 +151,7 @@ def test_a_reader_s_error_arrives_whole(workers):
             raise UserError("mine: image 7 is truncated")
 
     bad = Bad(readers()[0].samples, ["p", "q"], "a")
-    with pytest.raises(UserError, match="^mine: image 7 is truncated$"):
+    with pytest.raises(UserError, match=r"^mine: image 7 is truncated$"):
         run([bad, readers()[1]], workers=workers)
 
 

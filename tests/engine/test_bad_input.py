@@ -141,7 +141,10 @@ def weights_of_another_program(root):
     from safetensors.torch import save_file
 
     save_file({"a": torch.zeros(3)}, root / "weights.safetensors")
-    return [*pretrain_on(root, tiny.toy("fine")), f"init={root / 'weights.safetensors'}"], ["weights.safetensors", "mdpseg"]
+    return [*pretrain_on(root, tiny.toy("fine")), f"init={root / 'weights.safetensors'}"], [
+        "weights.safetensors",
+        "mdpseg",
+    ]
 
 
 def nothing_to_resume(root):
@@ -222,6 +225,7 @@ def test_the_same_in_a_process_of_its_own(case, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_without_a_recipe(tmp_path):
     done = tiny.command("pretrain", tmp_path / "none.yaml")
     check((done.returncode, done.stdout, done.stderr), "none.yaml")

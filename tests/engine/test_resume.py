@@ -89,9 +89,9 @@ def test_a_resumed_fine_tuning_still_knows_its_earlier_scores(tmp_path, monkeypa
 @pytest.mark.parametrize(
     "method",
     [
-        {"momentum": 0.0, "bank": "region"},
+        pytest.param({"momentum": 0.0, "bank": "region"}, marks=pytest.mark.slow),
         {"prototypes": "learned", "denominator": "own_dataset"},
-        {"bank_policy": "per_class", "prototypes": "mixed"},
+        pytest.param({"bank_policy": "per_class", "prototypes": "mixed"}, marks=pytest.mark.slow),
         {"objective": "supervised"},
     ],
     ids=str,

@@ -84,14 +84,14 @@ def config(out, **more):
 
 
 def test_a_failed_run_removes_the_folder_that_it_made(tmp_path):
-    with pytest.raises(RuntimeError), open_run(config(tmp_path / "out")) as run:
+    with pytest.raises(RuntimeError), open_run(config(tmp_path / "out")) as run:  # noqa: PT012
         run.log("hello")
         raise RuntimeError
     assert not (tmp_path / "out").exists()
 
 
 def test_a_failed_run_with_a_checkpoint_keeps_it(tmp_path):
-    with pytest.raises(RuntimeError), open_run(config(tmp_path / "out")) as run:
+    with pytest.raises(RuntimeError), open_run(config(tmp_path / "out")) as run:  # noqa: PT012
         run.save_checkpoint({"step": 1})
         raise RuntimeError
     assert (tmp_path / "out" / "last.ckpt").is_file()

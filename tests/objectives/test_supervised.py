@@ -52,7 +52,9 @@ def test_a_blended_pixel_has_both_labels(objective):
     for image, (first, second) in enumerate([(a, b), (b, a)]):
         for share, (columns, label) in ((0.3, first), (0.7, second)):
             scores = logits[image : image + 1, columns]
-            expected += share * F.cross_entropy(scores, torch.full(scores.shape[:1] + scores.shape[2:], label)).item() / 2
+            expected += (
+                share * F.cross_entropy(scores, torch.full(scores.shape[:1] + scores.shape[2:], label)).item() / 2
+            )
     assert objective(mixed)["loss"].item() == pytest.approx(expected, rel=1e-5)
 
 

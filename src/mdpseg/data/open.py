@@ -30,7 +30,12 @@ def open_dataset(config: DatasetConfig, data_root: Path = Path()) -> Reader:
     reader: Reader
     if config.reader == "toy":
         assert config.world is not None  # config.py checks it
-        count = config.subset.count or config.count
+        count = part.count or max(1, round((part.fraction or 1) * config.count))
+        if part.list is not None or count > config.count or (part.count and part.fraction):
+            raise UserError(
+                f"Dataset {config.name!r}: a toy world of {config.count} images takes a subset by `fraction` or by "
+                f"`count` up to {config.count}, not by `list`."
+            )
         reader = ToyWorld(
             config.world, split=config.split, count=count, size=config.size, seed=part.seed, name=config.name
         )

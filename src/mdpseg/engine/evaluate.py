@@ -60,6 +60,16 @@ def write_scores(path: Path, scores: Scores) -> None:
     write_text(path, json.dumps(asdict(scores), indent=1) + "\n")
 
 
+def earlier_scores(folder: Path, before: int) -> dict[int, Scores]:
+    """The scores of a resumed run's own evaluations, up to step ``before``: step -> scores."""
+    files = {int(file.stem.removeprefix("scores-")): file for file in folder.glob("scores-*.json")}
+    return {
+        step: Scores(**json.loads(file.read_text(encoding="utf-8")))
+        for step, file in sorted(files.items())
+        if step <= before
+    }
+
+
 class _Images(Dataset[Sample | UserError]):
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
@@ -102,6 +112,10 @@ def score_network(
         with fabric.autocast():
             scores = class_scores(network, sample.image.to(fabric.device), config)
         confusion.update(scores.argmax(0), sample.mask.to(fabric.device))
+    if not int(confusion.counts.sum()):
+        raise UserError(
+            f"{reader.name}: none of its {len(reader)} images has a labelled pixel; there is nothing to judge by."
+        )
     iou = [None if math.isnan(value) else value for value in confusion.iou().tolist()]
     names = dict(zip(reader.classes, iou, strict=True))
     return Scores(confusion.mean_iou(), confusion.pixel_accuracy(), names, len(reader))

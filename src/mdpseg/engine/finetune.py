@@ -12,7 +12,7 @@ from mdpseg import weights
 from mdpseg.config import FinetuneConfig
 from mdpseg.data.draws import Draws
 from mdpseg.data.open import label_space_of, open_dataset
-from mdpseg.engine.evaluate import Scores, score_network, write_scores
+from mdpseg.engine.evaluate import Scores, earlier_scores, score_network, write_scores
 from mdpseg.engine.loop import train
 from mdpseg.engine.readme import finetune_readme
 from mdpseg.engine.run_folder import open_run
@@ -75,6 +75,8 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
             run.record(step=step, mean_iou=scores[step].mean_iou, pixel_accuracy=scores[step].pixel_accuracy)
             write_scores(run.path / f"scores-{step}.json", scores[step])
 
+        if config.resume:
+            scores.update(earlier_scores(run.path, before=run.load_checkpoint()["step"]))
         train(
             objective,
             [reader],

@@ -66,7 +66,8 @@ def train(
     start = 0
     if config.resume:
         state = run.load_checkpoint()
-        start = _restore(plain, optimizer, state, config)
+        start = _restore(plain, optimizer, state, config, optim)
+        run.write_recipe(config)
         run.forget_after(start)
         run.log(f"resumed at step {start}")
 
@@ -95,19 +96,22 @@ def train(
 
             # clip, step, momentum network
             if optim.clip is not None:
-                fabric.clip_gradients(objective, optimizer, max_norm=optim.clip)
+                fabric.clip_gradients(objective, optimizer, max_norm=optim.clip, error_if_nonfinite=False)
             optimizer.step()
             plain.after_step()  # type: ignore[operator]
             progress.step(done)
 
-            # log
-            if done % config.log_every == 0 or done == config.iterations:
+            # log; a checkpoint is only ever written after a finite loss
+            last = done == config.iterations
+            logs, saves = last or done % config.log_every == 0, last or done % config.checkpoint_every == 0
+            if logs or saves:
                 values = {name: float(value.detach()) for name, value in losses.items()}
                 if not math.isfinite(values["loss"]):
                     raise UserError(
                         f"The loss is {values['loss']} at step {done} (images {', '.join(batch.names[:4])} ...). "
                         "Lower optim.lr, or set optim.clip."
                     )
+            if logs:
                 speed = progress.report(done, values)
                 run.record(step=done, **values, lr=rate, images_per_second=round(speed, 1))
 
@@ -115,12 +119,14 @@ def train(
             if done in after_step:
                 after_step[done](done)
                 objective.train()
-            if done % config.checkpoint_every == 0 or done == config.iterations:
-                run.save_checkpoint(_state(plain, optimizer, done, config))
+            if saves:
+                run.save_checkpoint(_state(plain, optimizer, done, config, optim))
                 draw_curves(run)
 
 
-def _state(objective: torch.nn.Module, optimizer: Any, done: int, config: RunConfig) -> dict[str, Any]:
+def _state(
+    objective: torch.nn.Module, optimizer: Any, done: int, config: RunConfig, optim: OptimConfig
+) -> dict[str, Any]:
     return {
         "step": done,
         "objective": objective.state_dict(),
@@ -128,20 +134,27 @@ def _state(objective: torch.nn.Module, optimizer: Any, done: int, config: RunCon
         "random": torch.get_rng_state(),
         "seed": config.seed,
         "batch_size": config.batch_size,
+        "optimiser": optim.optimiser,
     }
 
 
-def _restore(objective: torch.nn.Module, optimizer: Any, state: dict[str, Any], config: RunConfig) -> int:
-    for setting in ("seed", "batch_size"):
-        if state[setting] != getattr(config, setting):
+def _restore(
+    objective: torch.nn.Module, optimizer: Any, state: dict[str, Any], config: RunConfig, optim: OptimConfig
+) -> int:
+    wanted = {"seed": config.seed, "batch_size": config.batch_size, "optimiser": optim.optimiser}
+    for setting, value in wanted.items():
+        if state[setting] != value:
             raise UserError(
-                f"The run in {config.out} has {setting} {state[setting]}, the recipe {getattr(config, setting)}; "
+                f"The run in {config.out} has {setting} {state[setting]}, the recipe {value}; "
                 "resume with the same, or start in another folder."
             )
     try:
         objective.load_state_dict(state["objective"])
         optimizer.load_state_dict(state["optimizer"])
     except (RuntimeError, ValueError) as error:
-        raise UserError(f"The run in {config.out} has another network or method than the recipe: {error}") from None
+        raise UserError(
+            f"The run in {config.out} has another network or method than the recipe; resume with the same, or start in "
+            "another folder."
+        ) from error
     torch.set_rng_state(state["random"])
     return int(state["step"])

@@ -42,6 +42,9 @@ def predict(config: PredictConfig | Mapping[str, Any] | str | Path, overrides: S
     config = load(config, PredictConfig, overrides)
     network, names = load_classifier(config.weights)
     images = find_images(config.images)
+    for path in images:
+        if path.resolve() in {(config.out / f"{path.stem}{end}").resolve() for end in (".png", "_overlay.jpg")}:
+            raise UserError(f"{path} would be overwritten by its mask; choose another out folder than {config.out}.")
     fabric = make_fabric(config.device, config.precision)
     network = network.to(fabric.device)
     config.out.mkdir(parents=True, exist_ok=True)

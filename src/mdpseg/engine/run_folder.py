@@ -58,7 +58,12 @@ class RunFolder:
         """All lines of metrics.jsonl."""
         if not self.metrics_file.is_file():
             return []
-        return [json.loads(line) for line in self.metrics_file.read_text(encoding="utf-8").splitlines()]
+        lines = self.metrics_file.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]  # a killed run may leave half a line
+
+    def write_recipe(self, config: RunConfig) -> None:
+        """Writes recipe.yaml: every setting of the run."""
+        write_text(self.path / "recipe.yaml", dump(config.model_copy(update={"resume": False})))
 
     def forget_after(self, step: int) -> None:
         """Drops the metrics of steps after ``step``: a resumed run writes them again."""
@@ -99,8 +104,12 @@ def open_run(config: RunConfig) -> Iterator[RunFolder]:
         raise UserError(f"out={path} is a file; name a folder.")
     if config.resume and not (path / "last.ckpt").is_file():
         raise UserError(f"Nothing to resume: {path} holds no last.ckpt. Leave --resume out to start there.")
-    path.mkdir(parents=True, exist_ok=True)
-    with (path / ".lock").open("w") as lock:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock_file = (path / ".lock").open("w")
+    except OSError as error:
+        raise UserError(f"out={path} cannot be written ({error.strerror}); choose another folder.") from error
+    with lock_file as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -110,11 +119,14 @@ def open_run(config: RunConfig) -> Iterator[RunFolder]:
             raise UserError(f"{path} is not empty; choose another out=, or --resume to continue the run there.")
         run = RunFolder(path, Console(file=sys.stderr))
         try:
-            write_text(path / "recipe.yaml", dump(config.model_copy(update={"resume": False})))
+            if not config.resume:  # a resumed run writes it once its checkpoint turns out to fit
+                run.write_recipe(config)
             yield run
         except BaseException:
-            if made and not run.checkpoint.exists() and not run.weights.exists():
+            if not config.resume and not run.checkpoint.exists() and not run.weights.exists():
                 shutil.rmtree(path)
+                if not made:
+                    path.mkdir()
             raise
         finally:
             (path / ".lock").unlink(missing_ok=True)
