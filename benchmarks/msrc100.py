@@ -28,11 +28,10 @@ STARTS = {
     "supervised": ["method.objective=supervised"],
     "mdp": [],
     "mdp-paper": [
-        "method.prototypes=bank",
         "method.denominator=all",
         "method.momentum=0.99",
-        "method.sparse_coding=pull",
         "method.mixing=both",
+        "method.supervised_weight=0",
         "network.projection=mlp",
     ],
 }

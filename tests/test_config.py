@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -7,11 +9,13 @@ from mdpseg.config import (
     DatasetConfig,
     EvalConfig,
     FinetuneConfig,
-    MethodConfig,
     PretrainConfig,
     Settings,
 )
+from mdpseg.recipe import load
 from tests import tiny
+
+RECIPES = Path(__file__).parents[1] / "recipes"
 
 MODELS = [m for m in vars(config).values() if isinstance(m, type) and issubclass(m, Settings)]
 
@@ -23,10 +27,11 @@ def test_unknown_keys_are_refused_everywhere(model):
     assert "extra_forbidden" in {e["type"] for e in error.value.errors()}
 
 
-def test_the_numbers_of_the_paper_are_the_defaults():
-    method = MethodConfig()
+def test_the_numbers_of_the_paper_are_its_recipes():
+    method = load(RECIPES / "paper" / "mdp-voc+ade20k.yaml", PretrainConfig).method
     assert (method.temperature, method.bank_size, method.sparse_k, method.sparse_weight) == (0.07, 4096, 3, 0.1)
-    assert (method.bank, method.mixing, method.catch_all_as) == ("class", "both", "private")
+    assert (method.bank, method.prototypes, method.denominator) == ("class", "bank", "all")
+    assert (method.sparse_coding, method.mixing, method.supervised_weight) == ("pull", "both", 0)
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ class Projection(nn.Module):
     Shape: [B, C, h, w] -> [B, D, h, w] of unit length along D.
     """
 
-    def __init__(self, channels: int, dim: int, kind: str = "mlp") -> None:
+    def __init__(self, channels: int, dim: int, kind: str) -> None:
         super().__init__()
         self.layers = (
             nn.Conv2d(channels, dim, 1)
