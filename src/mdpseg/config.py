@@ -139,7 +139,7 @@ class MethodConfig(Settings):
     temperature: Annotated[float, Field(gt=0)] = Field(0.07, description="tau (P).")
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0,
-        description="Of the momentum network (P: there is one; 0.99 to 0.999); 0: the network's own embeddings are used.",
+        description="Of the momentum network (P: there is one); 0: the network's own embeddings fill the bank.",
     )
     sparse_coding: Literal["off", "pull", "no_push"] = "pull"
     sparse_k: Positive = Field(3, description="How many similar classes sparse coding counts.")
