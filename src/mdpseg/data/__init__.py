@@ -1,1 +1,5 @@
 """From files to batches: readers, draws, augmentation, loader, and the embedded worlds."""
+
+from mdpseg.data import readers
+
+__all__ = ["readers"]
