@@ -35,7 +35,7 @@ STARTS = {
         "network.projection=mlp",
     ],
 }
-FIELDS = ["start", "seed", "iteration", "mean_iou", "pixel_accuracy", "pretrain_seconds", "commit", "date"]
+FIELDS = ["start", "seed", "iteration", "mean_iou", "pixel_accuracy", "commit", "date"]
 
 
 def run_cell(start: str, seed: int, threads: int) -> None:
@@ -44,14 +44,14 @@ def run_cell(start: str, seed: int, threads: int) -> None:
     torch.set_num_threads(threads)
     from mdpseg import finetune, pretrain
 
-    init, seconds = "scratch", 0.0
+    init = "scratch"
     options = ["workers=0", "log_every=100", f"seed={seed}"]
     if STARTS[start] is not None:
         folder = RUNS / f"{start}-{seed}-pretrain"
         weights = folder / "weights.safetensors"
         if not weights.exists():
             resume = ["resume=true"] if (folder / "last.ckpt").exists() else []
-            seconds = pretrain(PRETRAIN, [f"out={folder}", *options, *STARTS[start], *resume]).seconds
+            pretrain(PRETRAIN, [f"out={folder}", *options, *STARTS[start], *resume])
         init = str(weights)
     out = RUNS / f"{start}-{seed}-finetune"
     resume = ["resume=true"] if (out / "last.ckpt").exists() else []
@@ -63,7 +63,7 @@ def run_cell(start: str, seed: int, threads: int) -> None:
         if new:
             writer.writeheader()
         for iteration, scores in run.scores.items():
-            row = [start, seed, iteration, f"{scores.mean_iou:.5f}", f"{scores.pixel_accuracy:.5f}", round(seconds)]
+            row = [start, seed, iteration, f"{scores.mean_iou:.5f}", f"{scores.pixel_accuracy:.5f}"]
             writer.writerow(dict(zip(FIELDS, [*row, commit.stdout.strip(), datetime.date.today()], strict=True)))
 
 

@@ -167,7 +167,7 @@ class OptimConfig(Settings):
     warmup: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="Share of the iterations with rising rate.")
     clip: Annotated[float, Field(gt=0)] | None = Field(None, description="Largest norm of the gradient.")
     head_lr: Annotated[float, Field(gt=0)] = Field(
-        1.0, description="Factor on the rate of the head (the classifier in fine-tuning)."
+        1.0, description="Factor on the rate of the head; a classifier that starts anywhere may want 10."
     )
 
 
@@ -178,12 +178,6 @@ class PretrainOptimConfig(OptimConfig):
     schedule: Literal["poly", "cosine", "constant"] = "cosine"
     warmup: Annotated[float, Field(ge=0, lt=1)] = Field(0.05, description="Share of the iterations with rising rate.")
     clip: Annotated[float, Field(gt=0)] | None = Field(5.0, description="Largest norm of the gradient.")
-
-
-class FinetuneOptimConfig(OptimConfig):
-    """Optimiser and schedule of a fine-tuning: the same settings, other defaults."""
-
-    head_lr: Annotated[float, Field(gt=0)] = Field(10.0, description="Factor on the rate of the classifier.")
 
 
 class EvalConfig(Settings):
@@ -254,8 +248,12 @@ class FinetuneConfig(RunConfig):
     iterations: Positive = 1000
     init: str = Field("scratch", description="scratch, imagenet, or a weights file (weights.safetensors of a run).")
     network: NetworkConfig | None = Field(None, description="Default: the small one, or the one of `init`'s weights.")
+    classifier: Literal["prototypes", "random"] = Field(
+        "prototypes",
+        description="Where the new classifier starts: at the training images' class prototypes, or anywhere.",
+    )
     augment: AugmentConfig = AugmentConfig()
-    optim: FinetuneOptimConfig = FinetuneOptimConfig()
+    optim: OptimConfig = OptimConfig()
     evaluate_at: list[float] = Field(
         [0.1, 1.0], description="When to evaluate: iterations, or shares of them (numbers up to 1.0)."
     )

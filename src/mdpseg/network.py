@@ -90,13 +90,15 @@ class SegmentationNetwork(nn.Module):
             float32 [B, num_classes, H, W].
         """
         height, width = images.shape[-2:]
-        below, right = -height % STRIDE, -width % STRIDE
-        padded = images.float()
-        if below or right:
-            padded = F.pad(padded, (0, right, 0, below), value=float(self.mean.mean() * 255))
+        padded = self.pad(images)
         output = self(padded).float()
-        size = (height + below, width + right)
-        return F.interpolate(output, size, mode="bilinear", align_corners=False)[..., :height, :width]
+        output = F.interpolate(output, padded.shape[-2:], mode="bilinear", align_corners=False)
+        return output[..., :height, :width]
+
+    def pad(self, images: Tensor) -> Tensor:
+        """Images [B, 3, H, W] as float32, with grey below and to the right up to multiples of 32."""
+        below, right = (-side % STRIDE for side in images.shape[-2:])
+        return F.pad(images.float(), (0, right, 0, below), value=float(self.mean.mean() * 255))
 
 
 class Projection(nn.Module):
