@@ -31,7 +31,7 @@ def test_the_numbers_of_the_paper_are_its_recipes():
     method = load(RECIPES / "paper" / "mdp-voc+ade20k.yaml", PretrainConfig).method
     assert (method.temperature, method.bank_size, method.sparse_k, method.sparse_weight) == (0.07, 4096, 3, 0.1)
     assert (method.bank, method.prototypes, method.denominator) == ("class", "bank", "all")
-    assert (method.sparse_coding, method.mixing, method.supervised_weight) == ("pull", "both", 0)
+    assert (method.sparse_coding, method.mixing, method.supervised_share) == ("pull", "both", 0)
 
 
 @pytest.mark.parametrize(

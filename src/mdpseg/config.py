@@ -144,8 +144,9 @@ class MethodConfig(Settings):
     sparse_coding: Literal["off", "pull", "no_push"] = "pull"
     sparse_k: Positive = Field(3, description="How many similar classes sparse coding counts.")
     sparse_weight: Annotated[float, Field(ge=0)] = Field(0.1, description="Weight of the pull (P: low).")
-    supervised_weight: Annotated[float, Field(ge=0)] = Field(
-        3.0, description="Weight of union cross-entropy on the decoder's features beside the contrast (ours; P: 0)."
+    supervised_share: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.75,
+        description="Loss = share x union cross-entropy on decoder features + (1 - share) x contrast (ours; P: 0).",
     )
     mixing: Literal["off", "region", "pixel", "both"] = Field("region", description="Cross-image mixing (P: both).")
     mixing_probability: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="Of each kind, an image (ours).")
@@ -174,10 +175,10 @@ class OptimConfig(Settings):
 class PretrainOptimConfig(OptimConfig):
     """Optimiser and schedule of a pretraining: the same settings, other defaults."""
 
-    lr: Annotated[float, Field(gt=0)] = 0.05
+    lr: Annotated[float, Field(gt=0)] = 0.13
     schedule: Literal["poly", "cosine", "constant"] = "cosine"
     warmup: Annotated[float, Field(ge=0, lt=1)] = Field(0.05, description="Share of the iterations with rising rate.")
-    clip: Annotated[float, Field(gt=0)] | None = Field(5.0, description="Largest norm of the gradient.")
+    clip: Annotated[float, Field(gt=0)] | None = Field(4.0, description="Largest norm of the gradient.")
 
 
 class EvalConfig(Settings):

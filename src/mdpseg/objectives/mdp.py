@@ -37,7 +37,7 @@ class MDP(nn.Module):
         dim, classes = network.config.embedding_dim, label_space.num_classes
         self.bank = RegionBank(config.bank_size, dim, classes, config.bank_policy)
         self.learned = nn.Parameter(F.normalize(torch.randn(classes, dim), dim=1)) if self._learns_prototypes else None
-        self.classifier = Classifier(network.feature_channels, classes) if config.supervised_weight else None
+        self.classifier = Classifier(network.feature_channels, classes) if config.supervised_share else None
         self.register_buffer("denominator", label_space.denominator(config.denominator), persistent=False)
         self.register_buffer("not_private", label_space.denominator("all"), persistent=False)
         self.register_buffer("dataset_of_class", label_space.dataset_of_class(), persistent=False)
@@ -56,7 +56,7 @@ class MDP(nn.Module):
         if self.classifier is not None:
             supervised = self._supervised(batch, features)
             losses["supervised"] = supervised.detach()
-            losses["loss"] = losses["loss"] + self.config.supervised_weight * supervised
+            losses["loss"] = torch.lerp(losses["loss"], supervised, self.config.supervised_share)
         return losses
 
     def _contrast(self, batch: Batch, embeddings: Tensor, keys: Tensor) -> dict[str, Tensor]:
