@@ -167,9 +167,7 @@ class OptimConfig(Settings):
     power: Annotated[float, Field(gt=0)] = Field(0.9, description="Exponent of the poly schedule.")
     warmup: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="Share of the iterations with rising rate.")
     clip: Annotated[float, Field(gt=0)] | None = Field(None, description="Largest norm of the gradient.")
-    head_lr: Annotated[float, Field(gt=0)] = Field(
-        1.0, description="Factor on the rate of the head; a classifier that starts anywhere may want 10."
-    )
+    head_lr: Annotated[float, Field(gt=0)] = Field(1.0, description="Factor on the rate of the head.")
 
 
 class PretrainOptimConfig(OptimConfig):
@@ -179,6 +177,12 @@ class PretrainOptimConfig(OptimConfig):
     schedule: Literal["poly", "cosine", "constant"] = "cosine"
     warmup: Annotated[float, Field(ge=0, lt=1)] = Field(0.05, description="Share of the iterations with rising rate.")
     clip: Annotated[float, Field(gt=0)] | None = Field(4.0, description="Largest norm of the gradient.")
+
+
+class FinetuneOptimConfig(OptimConfig):
+    """Optimiser and schedule of a fine-tuning: the same settings, other defaults."""
+
+    head_lr: Annotated[float, Field(gt=0)] = Field(10.0, description="Factor on the rate of the classifier.")
 
 
 class EvalConfig(Settings):
@@ -249,12 +253,8 @@ class FinetuneConfig(RunConfig):
     iterations: Positive = 1000
     init: str = Field("scratch", description="scratch, imagenet, or a weights file (weights.safetensors of a run).")
     network: NetworkConfig | None = Field(None, description="Default: the small one, or the one of `init`'s weights.")
-    classifier: Literal["prototypes", "random"] = Field(
-        "prototypes",
-        description="Where the new classifier starts: at the training images' class prototypes, or anywhere.",
-    )
     augment: AugmentConfig = AugmentConfig()
-    optim: OptimConfig = OptimConfig()
+    optim: FinetuneOptimConfig = FinetuneOptimConfig()
     evaluate_at: list[float] = Field(
         [0.1, 1.0], description="When to evaluate: iterations, or shares of them (numbers up to 1.0)."
     )

@@ -21,7 +21,8 @@ A, B = SPACE.classes_of("a"), SPACE.classes_of("b")
 
 def made(seed=0, **settings):
     torch.manual_seed(seed)
-    config = MethodConfig.model_validate({"bank_size": 64, "sparse_coding": "off", **settings})
+    published = {"bank_size": 64, "sparse_coding": "off", "denominator": "all", "momentum": 0.99, "supervised_share": 0}
+    config = MethodConfig.model_validate({**published, **settings})
     return MDP(tiny.TinyNetwork(), SPACE, config)
 
 
@@ -300,12 +301,12 @@ def test_in_bfloat16(bank):
 
 
 def test_union_cross_entropy_beside_the_contrast():
-    plain, both = made(prototypes="learned"), made(prototypes="learned", supervised_weight=0.5)
+    plain, both = made(prototypes="learned"), made(prototypes="learned", supervised_share=0.5)
     both.load_state_dict(plain.state_dict(), strict=False)
     batch = mixed_as("both")
     contrast, parts = plain(batch), both(batch)
     assert parts["contrast"].item() == pytest.approx(contrast["loss"].item(), rel=1e-5)
-    expected = parts["contrast"] + 0.5 * parts["supervised"]
+    expected = 0.5 * parts["contrast"] + 0.5 * parts["supervised"]
     assert parts["loss"].item() == pytest.approx(expected.item(), rel=1e-5)
     parts["loss"].backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in both.classifier.parameters())

@@ -17,7 +17,6 @@ from mdpseg.engine.loop import train
 from mdpseg.engine.readme import finetune_readme
 from mdpseg.engine.run_folder import open_run
 from mdpseg.engine.runtime import make_fabric
-from mdpseg.engine.start_classifier import start_at_prototypes
 from mdpseg.errors import UserError
 from mdpseg.files import write_text
 from mdpseg.objectives.finetune import Finetune
@@ -63,8 +62,6 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
     weights.seed_everything(config.seed)
     network = weights.start_network(config.init, config.network)
     objective = Finetune(network, label_space)
-    if config.classifier == "prototypes" and not config.resume:
-        start_at_prototypes(network.to(fabric.device), reader, label_space, fabric)
     scores: dict[int, Scores] = {}
 
     with open_run(config) as run:
