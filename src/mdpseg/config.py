@@ -180,13 +180,9 @@ class PretrainOptimConfig(OptimConfig):
 
 
 class FinetuneOptimConfig(OptimConfig):
-    """Optimiser and schedule of a fine-tuning: the same settings, other defaults.
+    """Optimiser and schedule of a fine-tuning: the same settings, other defaults."""
 
-    Slow for what is pretrained, fast for the fresh classifier.
-    """
-
-    lr: Annotated[float, Field(gt=0)] = 0.005
-    head_lr: Annotated[float, Field(gt=0)] = Field(40.0, description="Factor on the rate of the classifier.")
+    head_lr: Annotated[float, Field(gt=0)] = Field(10.0, description="Factor on the rate of the classifier.")
 
 
 class EvalConfig(Settings):
