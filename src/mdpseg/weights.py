@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import timm
-import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mdpseg import lite0
 from mdpseg.config import NetworkConfig
 from mdpseg.errors import UserError
 from mdpseg.files import write_whole
@@ -139,8 +139,6 @@ def _check_same_architecture(init: str, found: NetworkConfig, wanted: NetworkCon
 
 def _load_imagenet(network: SegmentationNetwork) -> None:
     name = network.config.encoder.removeprefix("tu-")
-    from mdpseg import lite0
-
     if name.split(".")[0] == "tf_efficientnet_lite0" and lite0.available():
         lite0.load_lite0_encoder(network.encoder)
         return
@@ -155,8 +153,3 @@ def _load_imagenet(network: SegmentationNetwork) -> None:
     missing, unexpected = network.encoder.model.load_state_dict(donor.state_dict(), strict=False)
     if missing or unexpected:
         raise UserError(f"ImageNet weights of {name} do not fit the encoder: {(missing + unexpected)[:3]} differ.")
-
-
-def seed_everything(seed: int) -> None:
-    """Fixes torch's random state, from which start weights and dropout follow."""
-    torch.manual_seed(seed)

@@ -70,8 +70,8 @@ class _DrawnImages(Dataset[_Item | UserError]):
 class _Collate:
     """Stacks items, encodes labels, and draws each image's mixing."""
 
-    def __init__(self, readers: Sequence[Reader], label_space: LabelSpace, mixing: MixingDraws, seed: int) -> None:
-        self.readers, self.label_space, self.mixing, self.seed = readers, label_space, mixing, seed
+    def __init__(self, label_space: LabelSpace, mixing: MixingDraws, seed: int) -> None:
+        self.label_space, self.mixing, self.seed = label_space, mixing, seed
 
     def __call__(self, items: list[_Item | UserError]) -> Batch | UserError:
         good = [item for item in items if isinstance(item, _Item)]
@@ -165,7 +165,7 @@ def batches(
         _DrawnImages(readers, draws, augmentation),
         batch_sampler=_Numbers(start, end, batch_size, rank, ranks),
         num_workers=workers,
-        collate_fn=_Collate(readers, label_space, mixing, draws.seed),
+        collate_fn=_Collate(label_space, mixing, draws.seed),
         pin_memory=torch.cuda.is_available(),
         # A generator of its own: the loader must not move the global random state, which dropout uses.
         generator=torch.Generator().manual_seed(draws.seed),

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mdpseg import weights
 from mdpseg.config import FinetuneConfig
 from mdpseg.data.draws import Draws
@@ -59,7 +61,7 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
         raise UserError(f"`val` ({judge.name}) and `train` ({reader.name}) have different classes; they must be equal.")
     label_space = label_space_of([reader], "class")  # in fine-tuning a catch-all is a class like any other
 
-    weights.seed_everything(config.seed)
+    torch.manual_seed(config.seed)  # start weights and dropout follow from it
     network = weights.start_network(config.init, config.network)
     objective = Finetune(network, label_space)
     scores: dict[int, Scores] = {}

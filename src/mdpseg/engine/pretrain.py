@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from mdpseg import weights
@@ -60,7 +61,7 @@ def pretrain(config: PretrainConfig | Mapping[str, Any] | str | Path, overrides:
     label_space = label_space_of(readers, config.method.catch_all_as)
     draws = Draws([len(reader) for reader in readers], config.seed, config.sampling, config.sampling_alpha)
 
-    weights.seed_everything(config.seed)
+    torch.manual_seed(config.seed)  # start weights and dropout follow from it
     network = weights.start_network(config.init, config.network)
     objective: nn.Module
     if config.method.objective == "mdp":

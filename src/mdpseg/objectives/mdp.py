@@ -10,10 +10,11 @@ from mdpseg.bank import RegionBank, region_means
 from mdpseg.batch import Batch
 from mdpseg.config import MethodConfig
 from mdpseg.label_space import LabelSpace
-from mdpseg.losses import pixel_to_pixel, pixel_to_prototype, pixel_to_region, sparse_coding, union_cross_entropy
+from mdpseg.losses import pixel_to_pixel, pixel_to_prototype, pixel_to_region, sparse_coding
 from mdpseg.losses.pixel_to_prototype import drop_lookalikes
 from mdpseg.network import Classifier, SegmentationNetwork, momentum_copy, update_momentum
 from mdpseg.objectives.pixels import at_size, labelled_maps, pixel_rows
+from mdpseg.objectives.supervised import supervised_loss
 
 
 class MDP(nn.Module):
@@ -54,7 +55,7 @@ class MDP(nn.Module):
         self._fill_bank(keys, batch)
         losses = self._contrast(batch, embeddings, keys)
         if self.classifier is not None:
-            supervised = self._supervised(batch, features)
+            supervised = supervised_loss(batch, self.classifier(features), self.label_space)
             losses["supervised"] = supervised.detach()
             losses["loss"] = torch.lerp(losses["loss"], supervised, self.config.supervised_share)
         return losses
@@ -74,20 +75,23 @@ class MDP(nn.Module):
             )
             return {"loss": loss, "pixel": loss.detach()}
         pixels = pixel_rows(maps), targets.flatten()
+        prototypes, present = self.prototypes()
+        denominator = self._denominator(prototypes)
         if self.config.bank == "region":
             contrast = pixel_to_region(
                 *pixels,
                 *self.bank.entries(),
                 self.config.temperature,
-                denominator=self._denominator(),
+                denominator=denominator,
                 weights=weights.flatten(),
             )
         else:
             contrast = pixel_to_prototype(
                 *pixels,
-                *self.prototypes(),
+                prototypes,
+                present,
                 self.config.temperature,
-                denominator=self._denominator(),
+                denominator=denominator,
                 leave_out=self.config.sparse_k if self.config.sparse_coding == "no_push" else 0,
                 weights=weights.flatten(),
             )
@@ -96,7 +100,8 @@ class MDP(nn.Module):
         if self.config.sparse_coding == "pull":
             pull = sparse_coding(
                 *pixels,
-                *self.prototypes(),
+                prototypes,
+                present,
                 self.config.temperature,
                 self.config.sparse_k,
                 denominator=self.not_private,
@@ -105,13 +110,6 @@ class MDP(nn.Module):
             loss = contrast + self.config.sparse_weight * pull
             parts["pull"] = pull.detach()
         return {"loss": loss, **parts}
-
-    def _supervised(self, batch: Batch, features: Tensor) -> Tensor:
-        """Union cross-entropy of a linear classifier on the decoder's features."""
-        assert self.classifier is not None
-        maps, targets, weights = labelled_maps(batch, self.classifier(features))
-        logits = pixel_rows(maps)
-        return union_cross_entropy(logits, targets.flatten(), self.label_space, weights=weights.flatten())
 
     @torch.no_grad()
     def _keys(self, images: Tensor, embeddings: Tensor) -> Tensor:
@@ -137,11 +135,9 @@ class MDP(nn.Module):
             learned = F.normalize(means + learned, dim=1)
         return learned, torch.ones_like(present)
 
-    def _denominator(self) -> Tensor:
+    def _denominator(self, prototypes: Tensor) -> Tensor:
         if self.config.denominator != "no_lookalikes":
             return self.denominator
-        with torch.no_grad():
-            prototypes, _ = self.prototypes()
         return drop_lookalikes(self.denominator, prototypes, self.dataset_of_class, self.config.lookalikes)
 
     def after_step(self) -> None:

@@ -26,10 +26,13 @@ class UnionSupervised(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The loss of a mixed batch."""
-        maps, targets, weights = labelled_maps(batch, self.network(batch.images))
-        logits = pixel_rows(maps)
-        loss = union_cross_entropy(logits, targets.flatten(), self.label_space, weights=weights.flatten())
-        return {"loss": loss}
+        return {"loss": supervised_loss(batch, self.network(batch.images), self.label_space)}
 
     def after_step(self) -> None:
         """Nothing follows the network here."""
+
+
+def supervised_loss(batch: Batch, logits: Tensor, label_space: LabelSpace) -> Tensor:
+    """Union cross-entropy of a mixed batch, of logits [B, K, h, w] at the decoder's stride."""
+    maps, targets, weights = labelled_maps(batch, logits)
+    return union_cross_entropy(pixel_rows(maps), targets.flatten(), label_space, weights=weights.flatten())
