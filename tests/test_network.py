@@ -39,6 +39,22 @@ def test_every_decoder_goes_with_every_encoder(encoder, decoder):
         assert made.logits(images(2, 3, side, side)).shape == (2, 5, side, side)
 
 
+OWN_WIDTHS = ("unet", "unetplusplus", "linknet")
+
+
+@pytest.mark.parametrize("decoder", [d for d in DECODERS if d not in OWN_WIDTHS])
+def test_decoder_channels_are_those_of_the_features(decoder):
+    made = network(decoder=decoder, decoder_channels=32).eval()
+    with torch.no_grad():
+        assert made.features(images(1, 3, 128, 128)).shape[1] == made.feature_channels == 32
+
+
+@pytest.mark.parametrize("decoder", OWN_WIDTHS)
+def test_decoder_channels_are_refused_where_each_stage_has_its_own(decoder):
+    with pytest.raises(UserError, match=f"decoder_channels.*{decoder}"):
+        network(decoder=decoder, decoder_channels=32)
+
+
 @pytest.mark.parametrize("decoder, stride, side", [("deeplabv3", 8, 8), ("deeplabv3", 16, 4)])
 def test_output_stride_is_that_of_the_last_map(decoder, stride, side):
     made = network(decoder=decoder, output_stride=stride).eval()

@@ -76,6 +76,9 @@ class NetworkConfig(Settings):
         None,
         description="Stride of the encoder's last map (DeepLabV3 and DeepLabV3+); default: the decoder's own.",
     )
+    decoder_channels: Positive | None = Field(
+        None, description="Channels of the decoder's features (not Unet, Unet++, LinkNet); default: the decoder's own."
+    )
     embedding_dim: Positive = Field(128, description="D, dimension of a pixel's embedding (ours).")
     projection: Literal["mlp", "linear"] = Field(
         "linear", description="Projection head: a single 1x1 conv; or 1x1 conv, norm, ReLU, 1x1 conv."

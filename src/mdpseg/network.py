@@ -45,9 +45,7 @@ class SegmentationNetwork(nn.Module):
             near = timm.list_models(f"*{encoder.split('.')[0]}*")[:5]
             hint = f"did you mean {', '.join(near)}?" if near else "see timm.list_models()."
             raise UserError(f"timm has no encoder {encoder!r}; {hint}")
-        options = {} if config.output_stride is None else {"encoder_output_stride": config.output_stride}
-        if options and config.decoder not in ("deeplabv3", "deeplabv3plus"):
-            raise UserError(f"output_stride is for deeplabv3 and deeplabv3plus; decoder {config.decoder} has its own.")
+        options = _decoder_options(config)
         try:
             model = smp.create_model(config.decoder, f"tu-{encoder}", encoder_weights=None, **options)
         except (ValueError, KeyError, RuntimeError, AttributeError) as error:
@@ -99,6 +97,29 @@ class SegmentationNetwork(nn.Module):
         """Images [B, 3, H, W] as float32, with grey below and to the right up to multiples of 32."""
         below, right = (-side % STRIDE for side in images.shape[-2:])
         return F.pad(images.float(), (0, right, 0, below), value=float(self.mean.mean() * 255))
+
+
+def _decoder_options(config: NetworkConfig) -> dict[str, int]:
+    """What segmentation-models-pytorch calls the decoder's settings."""
+    options = {}
+    if config.output_stride is not None:
+        if config.decoder not in ("deeplabv3", "deeplabv3plus"):
+            raise UserError(f"output_stride is for deeplabv3 and deeplabv3plus; decoder {config.decoder} has its own.")
+        options["encoder_output_stride"] = config.output_stride
+    width = config.decoder_channels
+    if width is not None:
+        match config.decoder:
+            case "fpn":  # its pyramid is twice as wide as what it gives, as in its defaults
+                options |= {"decoder_pyramid_channels": 2 * width, "decoder_segmentation_channels": width}
+            case "segformer":
+                options["decoder_segmentation_channels"] = width
+            case "pspnet":
+                options["psp_out_channels"] = width
+            case "deeplabv3" | "deeplabv3plus" | "upernet" | "pan":
+                options["decoder_channels"] = width
+            case _:
+                raise UserError(f"decoder_channels cannot be set for {config.decoder}: its stages have their own.")
+    return options
 
 
 class Projection(nn.Module):

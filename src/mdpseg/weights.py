@@ -128,7 +128,7 @@ def start_network(init: str, config: NetworkConfig | None) -> SegmentationNetwor
 def _check_same_architecture(init: str, found: NetworkConfig, wanted: NetworkConfig | None) -> None:
     if wanted is None:
         return
-    for setting in ("encoder", "decoder", "output_stride"):
+    for setting in ("encoder", "decoder", "output_stride", "decoder_channels"):
         has, wants = getattr(found, setting), getattr(wanted, setting)
         if has != wants:
             raise UserError(
