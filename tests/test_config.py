@@ -12,6 +12,7 @@ from mdpseg.config import (
     PretrainConfig,
     Settings,
 )
+from mdpseg.errors import UserError
 from mdpseg.recipe import load
 from tests import tiny
 
@@ -100,3 +101,13 @@ def test_the_defaults_of_a_config_are_its_own():
     one = PretrainConfig.model_validate(tiny.pretraining("a"))
     one.optim.lr = 99.0
     assert PretrainConfig.model_validate(tiny.pretraining("a")).optim.lr != 99.0
+
+
+def test_the_published_scheme_is_a_word_and_may_be_changed():
+    recipe = {**tiny.pretraining(Path("x")), "method": "mdp-paper"}
+    paper = PretrainConfig.model_validate(recipe).method
+    assert (paper.supervised_share, paper.denominator, paper.bank_size, paper.mixing) == (0, "all", 4096, "both")
+    changed = load(recipe, PretrainConfig, ["method.momentum=0.99"]).method
+    assert changed == paper.model_copy(update={"momentum": 0.99})
+    with pytest.raises(UserError, match=r"method.scheme is 'paper'"):
+        load({**recipe, "method": "paper"}, PretrainConfig)

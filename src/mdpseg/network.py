@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import segmentation_models_pytorch as smp
 import timm
@@ -99,9 +100,9 @@ class SegmentationNetwork(nn.Module):
         return F.pad(images.float(), (0, right, 0, below), value=float(self.mean.mean() * 255))
 
 
-def _decoder_options(config: NetworkConfig) -> dict[str, int]:
+def _decoder_options(config: NetworkConfig) -> dict[str, Any]:
     """What segmentation-models-pytorch calls the decoder's settings."""
-    options = {}
+    options: dict[str, Any] = {}
     if config.output_stride is not None:
         if config.decoder not in ("deeplabv3", "deeplabv3plus"):
             raise UserError(f"output_stride is for deeplabv3 and deeplabv3plus; decoder {config.decoder} has its own.")

@@ -79,6 +79,8 @@ def _apply(content: dict[str, Any], override: str) -> None:
             else:
                 if place.get(part) is None:
                     place[part] = {}
+                elif part == "method" and isinstance(place[part], str):  # `method: mdp-paper`
+                    place[part] = {"scheme": place[part]}
                 place = place[part]
         if isinstance(place, list):
             place[int(last)] = value

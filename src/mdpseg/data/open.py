@@ -29,7 +29,7 @@ def open_dataset(config: DatasetConfig, data_root: Path = Path()) -> Reader:
     subset = Subset(part.list, part.fraction, part.count, part.seed)
     reader: Reader
     if config.reader == "toy":
-        assert config.world is not None  # config.py checks it
+        assert config.world is not None  # its configuration checks it
         count = part.count or max(1, round((part.fraction or 1) * config.count))
         if part.list is not None or count > config.count or (part.count and part.fraction):
             raise UserError(
@@ -51,7 +51,7 @@ def open_dataset(config: DatasetConfig, data_root: Path = Path()) -> Reader:
             catch_all=config.catch_all,
         )
     else:
-        assert config.path is not None  # config.py checks it
+        assert config.path is not None  # its configuration checks it
         reader = _LAYOUTS[config.reader](data_root / config.path, config.split, subset=subset, name=config.name)
     if config.catch_all is not None:
         if config.catch_all not in reader.classes:

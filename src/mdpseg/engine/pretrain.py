@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from mdpseg import weights
 from mdpseg.config import PretrainConfig
@@ -23,6 +22,7 @@ from mdpseg.engine.runtime import make_fabric
 from mdpseg.files import write_text
 from mdpseg.label_space import LabelSpace
 from mdpseg.objectives.mdp import MDP
+from mdpseg.objectives.multihead import MultiHead
 from mdpseg.objectives.supervised import UnionSupervised
 from mdpseg.recipe import load
 
@@ -63,11 +63,14 @@ def pretrain(config: PretrainConfig | Mapping[str, Any] | str | Path, overrides:
 
     torch.manual_seed(config.seed)  # start weights and dropout follow from it
     network = weights.start_network(config.init, config.network)
-    objective: nn.Module
-    if config.method.objective == "mdp":
-        objective = MDP(network, label_space, config.method)
-    else:
-        objective = UnionSupervised(network, label_space)
+    objective: MDP | UnionSupervised | MultiHead
+    match config.method.objective:
+        case "mdp":
+            objective = MDP(network, label_space, config.method)
+        case "supervised":
+            objective = UnionSupervised(network, label_space)
+        case "multihead":
+            objective = MultiHead(network, label_space)
 
     with open_run(config) as run:
         run.log(f"pretraining on {label_space}, from {config.init}, into {run.path}")

@@ -1,0 +1,77 @@
+"""Datasets, their parts, and the augmentation of training crops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from mdpseg.config.base import Fraction, Positive, Settings
+
+
+class SubsetConfig(Settings):
+    """A part of a dataset."""
+
+    list: Path | None = Field(None, description="Text file with one image id a line.")
+    fraction: Fraction | None = Field(None, description="Share of the images, drawn by `seed`.")
+    count: Positive | None = Field(None, description="Number of images, drawn by `seed`.")
+    seed: int = 0
+
+
+class DatasetConfig(Settings):
+    """One dataset: where it lies and how it is read."""
+
+    name: str = Field(pattern=r"^[\w.+-]+$", description="How its classes are called: `name/class`.")
+    reader: Literal["voc2012", "ade20k", "cocostuff", "cityscapes", "folder", "toy"]
+    path: Path | None = Field(None, description="The dataset's root; relative to `data_root`.")
+    split: str = "train"
+    images: Path | None = Field(None, description="`folder` only: images, where not path/images/split.")
+    masks: Path | None = Field(None, description="`folder` only: masks, where not path/masks/split.")
+    classes: Path | list[str] | None = Field(None, description="`folder` only: class list, where not path/classes.txt.")
+    catch_all: str | None = Field(None, description="The class that collects the rest; readers know their own.")
+    subset: SubsetConfig = SubsetConfig()
+    unlabelled: bool = Field(False, description="Images without masks: pretraining mines labels for them (P).")
+    world: str | None = Field(None, description="`toy` only: which embedded world.")
+    size: Positive = Field(128, description="`toy` only: height and width of its images in pixels.")
+    count: Positive = Field(500, description="`toy` only: how many images it has.")
+
+    @model_validator(mode="after")
+    def _has_what_its_reader_needs(self) -> Self:
+        if self.reader == "toy":
+            if self.world is None:
+                raise ValueError(f"dataset {self.name!r} has reader toy and no `world`; name one, such as world: fine")
+        elif self.path is None and not (self.reader == "folder" and self.images and self.masks and self.classes):
+            needs = "`path` (or `images`, `masks` and `classes`)" if self.reader == "folder" else "`path`"
+            raise ValueError(f"dataset {self.name!r} has reader {self.reader} and needs {needs}")
+        return self
+
+
+class AugmentConfig(Settings):
+    """Random geometry and colours of a training crop."""
+
+    crop: Positive = Field(128, description="Side of the square crop in pixels, a multiple of 32.")
+    scale: tuple[float, float] = Field((0.5, 2.0), description="Range of the random scale, log-uniform.")
+    short_side: Positive | None = Field(
+        None, description="Scale 1 means: the image's short side has this many pixels. Default: its own size."
+    )
+    flip: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="Probability of a horizontal flip.")
+    brightness: Annotated[float, Field(ge=0, lt=1)] = 0.4
+    contrast: Annotated[float, Field(ge=0, lt=1)] = 0.4
+    saturation: Annotated[float, Field(ge=0, lt=1)] = 0.4
+
+    @field_validator("crop")
+    @classmethod
+    def _multiple_of_32(cls, crop: int) -> int:
+        if crop % 32:
+            raise ValueError(
+                f"crop is {crop}; encoders need a multiple of 32, such as {max(32, round(crop / 32) * 32)}"
+            )
+        return crop
+
+    @field_validator("scale")
+    @classmethod
+    def _rising(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < scale[0] <= scale[1]:
+            raise ValueError(f"scale is {list(scale)}; expected [low, high] with 0 < low <= high")
+        return scale

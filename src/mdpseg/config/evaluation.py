@@ -1,0 +1,53 @@
+"""How a trained network is used: evaluation and prediction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from mdpseg.config.base import Positive, Settings
+from mdpseg.config.data import DatasetConfig
+
+
+class EvalConfig(Settings):
+    """How a network is judged: always at the labels' original resolution."""
+
+    window: Positive | None = Field(None, description="Side of the sliding window in pixels; default: whole image.")
+    stride: Positive | None = Field(None, description="Step of the window; default: 2/3 of it.")
+    flip: bool = Field(False, description="Average with the mirrored image.")
+    scales: list[Annotated[float, Field(gt=0)]] = Field([1.0], min_length=1, description="Average over these scales.")
+
+    @model_validator(mode="after")
+    def _windows_touch(self) -> Self:
+        if self.window is not None and self.stride is not None and self.stride > self.window:
+            raise ValueError(
+                f"eval.stride is {self.stride}; expected at most window={self.window}, or gaps would be left"
+            )
+        return self
+
+
+class EvaluateConfig(Settings):
+    """`mdpseg evaluate`: a fine-tuned network on a labelled dataset."""
+
+    weights: Path
+    dataset: DatasetConfig
+    data_root: Path = Path()
+    out: Path | None = Field(None, description="JSON file for the results; default: none is written.")
+    eval: EvalConfig = EvalConfig()
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    workers: Annotated[int, Field(ge=0)] = 2
+
+
+class PredictConfig(Settings):
+    """`mdpseg predict`: masks for images without labels."""
+
+    weights: Path
+    images: list[str] = Field(min_length=1, description="Image files, folders or globs.")
+    out: Path = Field(description="Folder for NAME.png (palette mask) and NAME_overlay.jpg.")
+    opacity: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="Of the classes' colours in the overlay.")
+    eval: EvalConfig = EvalConfig()
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"

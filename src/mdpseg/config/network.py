@@ -1,0 +1,38 @@
+"""Encoder, decoder, embedding."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from mdpseg.config.base import Positive, Settings
+
+
+class NetworkConfig(Settings):
+    """Encoder, decoder and embedding."""
+
+    encoder: str = Field("mobilenetv3_small_100", description="Any timm model name that gives feature maps.")
+    decoder: Literal[
+        "deeplabv3",
+        "deeplabv3plus",
+        "fpn",
+        "unet",
+        "unetplusplus",
+        "upernet",
+        "segformer",
+        "pspnet",
+        "linknet",
+        "pan",
+    ] = "fpn"
+    output_stride: Literal[8, 16] | None = Field(
+        None,
+        description="Stride of the encoder's last map (DeepLabV3 and DeepLabV3+); default: the decoder's own.",
+    )
+    decoder_channels: Positive | None = Field(
+        None, description="Channels of the decoder's features (not Unet, Unet++, LinkNet); default: the decoder's own."
+    )
+    embedding_dim: Positive = Field(128, description="D, dimension of a pixel's embedding (ours).")
+    projection: Literal["mlp", "linear"] = Field(
+        "linear", description="Projection head: a single 1x1 conv; or 1x1 conv, norm, ReLU, 1x1 conv."
+    )

@@ -1,0 +1,38 @@
+"""Optimiser and schedule."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mdpseg.config.base import Settings
+
+
+class OptimConfig(Settings):
+    """Optimiser and schedule."""
+
+    optimiser: Literal["sgd", "adamw"] = "sgd"
+    lr: Annotated[float, Field(gt=0)] = 0.02
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="SGD's momentum.")
+    schedule: Literal["poly", "cosine", "constant"] = "poly"
+    power: Annotated[float, Field(gt=0)] = Field(0.9, description="Exponent of the poly schedule.")
+    warmup: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="Share of the iterations with rising rate.")
+    clip: Annotated[float, Field(gt=0)] | None = Field(None, description="Largest norm of the gradient.")
+    head_lr: Annotated[float, Field(gt=0)] = Field(1.0, description="Factor on the rate of the head.")
+
+
+class PretrainOptimConfig(OptimConfig):
+    """Optimiser and schedule of a pretraining: the same settings, other defaults."""
+
+    lr: Annotated[float, Field(gt=0)] = 0.13
+    schedule: Literal["poly", "cosine", "constant"] = "cosine"
+    warmup: Annotated[float, Field(ge=0, lt=1)] = Field(0.05, description="Share of the iterations with rising rate.")
+    clip: Annotated[float, Field(gt=0)] | None = Field(4.0, description="Largest norm of the gradient.")
+
+
+class FinetuneOptimConfig(OptimConfig):
+    """Optimiser and schedule of a fine-tuning: the same settings, other defaults."""
+
+    head_lr: Annotated[float, Field(gt=0)] = Field(10.0, description="Factor on the rate of the classifier.")

@@ -1,0 +1,89 @@
+"""Training runs: pretraining and fine-tuning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from mdpseg.config.base import Positive, Settings
+from mdpseg.config.data import AugmentConfig, DatasetConfig
+from mdpseg.config.evaluation import EvalConfig
+from mdpseg.config.method import MethodConfig
+from mdpseg.config.network import NetworkConfig
+from mdpseg.config.optim import FinetuneOptimConfig, PretrainOptimConfig
+
+
+class RunConfig(Settings):
+    """What every training run has."""
+
+    out: Path = Field(description="The run's folder; must not hold a run yet, unless it is resumed.")
+    seed: int = Field(0, ge=0, description="Fixes everything: start weights, draws, crops, mixing.")
+    iterations: Positive
+    batch_size: int = Field(16, ge=2, description="Images a step; batch norm needs two.")
+    workers: Annotated[int, Field(ge=0)] = Field(2, description="Processes that read and augment images.")
+    data_root: Path = Field(Path(), description="Where relative dataset paths start; default: the current folder.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on CUDA, fp32 elsewhere.")
+    channels_last: bool = True
+    compile: bool = Field(False, description="torch.compile the network (does not pay on the CPU).")
+    log_every: Positive = 20
+    checkpoint_every: Positive = 500
+    resume: bool = Field(False, description="Continue the run in `out`.")
+
+
+class PretrainConfig(RunConfig):
+    """`mdpseg pretrain`: several datasets in, one network out."""
+
+    datasets: list[DatasetConfig] = Field(min_length=1)
+    merge: Path | None = Field(
+        None, description="Mapping file (YAML) that merges label sets by hand; relative to the current folder."
+    )
+    iterations: Positive = 2000
+    sampling: Literal["size", "equal", "temperature"] = Field(
+        "temperature",
+        description="Share of a dataset's draws: by its size, equal, or size ** sampling_alpha.",
+    )
+    sampling_alpha: Annotated[float, Field(ge=0)] = 0.5
+    init: str = Field("scratch", description="First stage: scratch, imagenet, or a weights file of another run.")
+    network: NetworkConfig | None = Field(None, description="Default: the small one, or the one of `init`'s weights.")
+    augment: AugmentConfig = AugmentConfig()
+    method: MethodConfig = MethodConfig()
+    optim: PretrainOptimConfig = PretrainOptimConfig()
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [dataset.name for dataset in self.datasets]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two datasets are named {name!r}; their classes are told apart by the dataset's name")
+        return self
+
+
+class FinetuneConfig(RunConfig):
+    """`mdpseg finetune`: a network, one target dataset; classifier new, encoder and decoder kept."""
+
+    train: DatasetConfig
+    val: DatasetConfig | None = Field(None, description="What is evaluated; default: nothing.")
+    iterations: Positive = 1000
+    init: str = Field("scratch", description="scratch, imagenet, or a weights file (weights.safetensors of a run).")
+    network: NetworkConfig | None = Field(None, description="Default: the small one, or the one of `init`'s weights.")
+    augment: AugmentConfig = AugmentConfig()
+    optim: FinetuneOptimConfig = FinetuneOptimConfig()
+    evaluate_at: list[float] = Field(
+        [0.1, 1.0], description="When to evaluate: iterations, or shares of them (numbers up to 1.0)."
+    )
+    eval: EvalConfig = EvalConfig()
+
+    def evaluation_steps(self) -> list[int]:
+        """The iterations after which the network is evaluated, in order."""
+        steps = {round(at * self.iterations) if at <= 1 else round(at) for at in self.evaluate_at}
+        return sorted(max(1, step) for step in steps)
+
+    @model_validator(mode="after")
+    def _evaluations_happen(self) -> Self:
+        late = [at for at in self.evaluate_at if at <= 0 or at > max(1, self.iterations)]
+        if late:
+            raise ValueError(f"evaluate_at holds {late[0]:g}; expected a share (0..1] or at most {self.iterations}")
+        return self

@@ -1,0 +1,46 @@
+"""One shared network, one classification head a dataset: the baseline that most projects start with."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mdpseg.batch import Batch
+from mdpseg.label_space import LabelSpace
+from mdpseg.losses import union_cross_entropy
+from mdpseg.network import SegmentationNetwork
+from mdpseg.objectives.pixels import labelled_maps, pixel_rows
+
+
+class MultiHead(nn.Module):
+    """A classifier for each dataset on shared features; the loss is the mean of the heads' own mean losses.
+
+    The heads lie in one classifier over all K classes, as rows; a head's softmax runs over its own rows. What tells it
+    from :class:`mdpseg.objectives.supervised.UnionSupervised` is that every dataset of a batch counts the same, however
+    few of the pixels are its own.
+
+    Args:
+        network: encoder and decoder; gets the heads.
+        label_space: the K classes.
+    """
+
+    dataset_of_class: Tensor
+
+    def __init__(self, network: SegmentationNetwork, label_space: LabelSpace) -> None:
+        super().__init__()
+        network.set_classifier(label_space.num_classes)
+        self.network, self.label_space = network, label_space
+        self.register_buffer("dataset_of_class", label_space.dataset_of_class(), persistent=False)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """The loss of a mixed batch."""
+        maps, targets, weights = labelled_maps(batch, self.network(batch.images))
+        targets = targets.flatten()
+        dataset = self.dataset_of_class[targets].where(targets >= 0, -1)
+        mass = torch.zeros(len(self.label_space.datasets), device=targets.device)
+        mass.index_add_(0, dataset.clamp_min(0), weights.flatten().where(targets >= 0, 0))  # [datasets]
+        balanced = weights.flatten() / mass[dataset].clamp_min(1e-6)  # each dataset's pixels weigh 1 together
+        return {"loss": union_cross_entropy(pixel_rows(maps), targets, self.label_space, weights=balanced)}
+
+    def after_step(self) -> None:
+        """Nothing follows the network here."""
