@@ -8,6 +8,7 @@ from mdpseg.config import (
     AugmentConfig,
     DatasetConfig,
     EvalConfig,
+    EvaluateConfig,
     FinetuneConfig,
     PretrainConfig,
     Settings,
@@ -77,6 +78,51 @@ def test_what_each_reader_needs():
     with pytest.raises(ValidationError, match="images"):
         DatasetConfig(name="a", reader="folder", images="x", masks="y")
     assert DatasetConfig(name="a", reader="folder", images="x", masks="y", classes=["p"]).path is None
+
+
+def test_an_unlabelled_folder_needs_its_images_only():
+    assert DatasetConfig(name="a", reader="folder", images="x", unlabelled=True).path is None
+    assert DatasetConfig(name="a", reader="folder", path="x", unlabelled=True).images is None
+    with pytest.raises(ValidationError, match=r"`path` \(or `images`\)"):
+        DatasetConfig(name="a", reader="folder", unlabelled=True)
+    with pytest.raises(ValidationError, match="needs `path`"):
+        DatasetConfig(name="a", reader="ade20k", images="x", unlabelled=True)
+
+
+BARE = tiny.toy("things", unlabelled=True)
+
+
+@pytest.mark.parametrize(
+    "kind, recipe",
+    [
+        (FinetuneConfig, tiny.finetuning("a", train=BARE)),
+        (FinetuneConfig, tiny.finetuning("a", val=BARE)),
+        (EvaluateConfig, {"weights": "w", "dataset": BARE}),
+    ],
+)
+def test_an_unlabelled_dataset_where_labels_are_needed(kind, recipe):
+    with pytest.raises(UserError, match=r"'things' is unlabelled, but its labels are needed.*remove"):
+        load(recipe, kind)
+
+
+@pytest.mark.parametrize(
+    "datasets, method, expected",
+    [
+        ([BARE], {}, "all datasets are unlabelled"),
+        ([tiny.toy("fine"), BARE], {"objective": "supervised"}, "method.objective 'supervised' has no prototypes"),
+        ([tiny.toy("fine"), BARE], {"objective": "multihead", "bank": "none"}, "method.objective 'multihead'"),
+        ([tiny.toy("fine"), BARE], {"bank": "none"}, "method.bank 'none' has no prototypes"),
+    ],
+)
+def test_an_unlabelled_dataset_that_nothing_can_be_made_of(datasets, method, expected):
+    with pytest.raises(UserError, match=expected):
+        load(tiny.pretraining("a", datasets=datasets, method=method), PretrainConfig)
+
+
+@pytest.mark.parametrize("method", [{}, {"bank": "region"}, "mdp-paper"])
+def test_an_unlabelled_dataset_beside_a_labelled_one(method):
+    config = load(tiny.pretraining("a", datasets=[BARE, tiny.toy("fine")], method=method), PretrainConfig)
+    assert [dataset.unlabelled for dataset in config.datasets] == [True, False]
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a b"])

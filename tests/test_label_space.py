@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mdpseg import LabelSpace, UserError
+from mdpseg.label_space import UNLABELLED, unlabelled_targets
 
 CLASSES = {"voc": ["background", "cat", "person"], "ade20k": ["wall", "person"], "msrc": ["cow", "void-like", "sky"]}
 CATCH_ALLS = {"voc": "background", "msrc": "void-like"}
@@ -189,3 +190,18 @@ def test_bad_label_spaces(classes, settings, message):
 def test_an_unknown_dataset(ask):
     with pytest.raises(UserError, match=r"'x'.*voc, ade20k, msrc"):
         ask(space())
+
+
+def test_the_targets_of_an_image_without_labels():
+    mask = torch.tensor([[0, 255], [3, 0]], dtype=torch.uint8)
+    targets = unlabelled_targets(mask)
+    assert targets.dtype == torch.int64
+    assert targets.tolist() == [[UNLABELLED, -1], [UNLABELLED, UNLABELLED]]
+    assert UNLABELLED not in (*range(8), -1)
+
+
+def test_an_id_outside_the_classes_is_never_taken_for_an_unlabelled_pixel():
+    table = torch.arange(256).to(torch.uint8)
+    for value in table[3:255]:
+        with pytest.raises(UserError):
+            space().encode(value, "voc")

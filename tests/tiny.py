@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -81,6 +82,14 @@ def image_folder(
     return {"name": "mine", "reader": "folder", "path": str(root), "split": split}
 
 
+def bare_images(root: Path, count: int = 2) -> dict[str, Any]:
+    """Writes a folder of images without masks or class list, and returns its entry in a recipe."""
+    entry = image_folder(root, count=count)
+    shutil.rmtree(root / "masks")
+    (root / "classes.txt").unlink()
+    return {**entry, "name": "bare", "unlabelled": True}
+
+
 def command(*arguments: object, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     """The real command line, in a process of its own."""
     return subprocess.run(
@@ -110,9 +119,10 @@ class ListReader:
     """A dataset in memory."""
 
     def __init__(
-        self, samples: Sequence[Sample], classes: Sequence[str], name: str = "list", catch_all: str | None = None
+        self, samples: Sequence[Sample], classes: Sequence[str] = (), name: str = "list", catch_all: str | None = None
     ) -> None:
         self.samples, self.classes, self.name, self.catch_all = list(samples), list(classes), name, catch_all
+        self.label_set: str | None = name
 
     def __len__(self) -> int:
         return len(self.samples)

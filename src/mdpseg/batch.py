@@ -14,8 +14,8 @@ class Batch:
 
     Attributes:
         images: uint8 [B, 3, H, W].
-        targets: int64 [B, H, W] global ids, -1 counts for nothing.
-        datasets: int64 [B], the index of each image's dataset.
+        targets: int64 [B, H, W] global ids, -1 counts for nothing, -2 (``UNLABELLED``) came without a label.
+        datasets: int64 [B], the index of each image's dataset in the recipe.
         boxes: int64 [B, 4] (top, left, height, width) of the region mix; empty boxes mix nothing.
         region_partners: int64 [B], the images that the boxes are cut from.
         lam: float32 [B], the share that an image keeps in the pixel mix; 1 mixes nothing.

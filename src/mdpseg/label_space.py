@@ -17,8 +17,23 @@ from mdpseg.errors import UserError
 CatchAll = Literal["class", "ignore", "private"]
 Denominator = Literal["all", "own_dataset", "no_lookalikes"]
 
-_IGNORED = -1
-_UNKNOWN = -2
+# Codes in targets beside the global ids.
+_IGNORED = -1  # counts for nothing
+UNLABELLED = -2  # came without a label; pretraining may mine one
+_UNKNOWN = -3  # inside this file only: an id that a mask must not hold
+
+
+def unlabelled_targets(mask: Tensor, ignore_index: int = 255) -> Tensor:
+    """Targets of an image that came without labels.
+
+    Args:
+        mask: its mask, in which only ``ignore_index`` (outside the image) has a meaning; any shape.
+        ignore_index: the id that means "ignored".
+
+    Returns:
+        int64 of the same shape, -1 where ignored, else :data:`UNLABELLED`.
+    """
+    return torch.where(mask == ignore_index, _IGNORED, UNLABELLED)
 
 
 class LabelSpace:

@@ -7,6 +7,7 @@ from mdpseg.data.loader import MixingDraws, batches
 from mdpseg.data.open import label_space_of
 from mdpseg.data.readers.pairs import Sample
 from mdpseg.errors import UserError
+from mdpseg.label_space import UNLABELLED
 from tests.tiny import ListReader
 
 CROP = AugmentConfig(crop=32)
@@ -33,7 +34,8 @@ def run(sources=None, *, seed=0, start=0, end=3, batch_size=6, **more):
     sources = sources or readers()
     draws = Draws([len(r) for r in sources], seed, "equal")
     space = label_space_of(sources)
-    return list(batches(sources, space, draws, CROP, start=start, end=end, batch_size=batch_size, **more))
+    augmentation = more.pop("augmentation", CROP)
+    return list(batches(sources, space, draws, augmentation, start=start, end=end, batch_size=batch_size, **more))
 
 
 def equal(one, two):
@@ -67,6 +69,28 @@ def test_targets_are_global_ids_of_the_image_s_own_dataset():
             assert name.startswith("ab"[dataset] + "/")
             seen |= ids
     assert seen == set(range(5))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_images_without_labels_have_a_code_of_their_own_and_move_nobody_s_classes(place, workers):
+    """Wherever they stand in the recipe; outside the image is ignored, as ever."""
+    bare = ListReader([Sample(torch.zeros(3, 40, 40, dtype=torch.uint8), torch.zeros(40, 40, dtype=torch.uint8), "i")])
+    bare.label_set = None
+    sources = readers()
+    sources.insert(place, bare)
+    assert label_space_of(sources) == label_space_of(readers())
+    small = AugmentConfig(crop=32, scale=(0.5, 0.5))
+    seen = set()
+    for batch in run(sources, end=6, workers=workers, augmentation=small, mixing=BOTH):
+        for targets, dataset, name in zip(batch.targets, batch.datasets.tolist(), batch.names, strict=True):
+            ids = set(targets.unique().tolist())
+            allowed = {"a": {0, 1}, "b": {2, 3, 4}, "list": {UNLABELLED}}[sources[dataset].name]
+            assert ids == allowed | {-1}  # half the size: six rows and columns on each side are outside
+            assert name.startswith(sources[dataset].name + "/")
+            assert (targets[:6] == -1).all()
+            seen |= ids
+    assert seen == {UNLABELLED, *range(-1, 5)}
 
 
 def test_batches_do_not_depend_on_the_number_of_workers():

@@ -1,12 +1,14 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from mdpseg.config import DatasetConfig
 from mdpseg.data.open import label_space_of, open_dataset
 from mdpseg.data.toy import ToyWorld
 from mdpseg.errors import UserError
 from tests import tiny
+from tests.data.readers.files import write_image, write_lines, write_mask
 
 
 def config(**entry):
@@ -74,6 +76,41 @@ def test_a_catch_all_of_the_recipe(tmp_path):
     for entry in (tiny.image_folder(tmp_path), tiny.toy("fine")):
         with pytest.raises(UserError, match="'nothing'"):
             open_dataset(config(**entry, catch_all="nothing"))
+
+
+def test_images_without_labels(tmp_path):
+    entry = tiny.bare_images(tmp_path / "d", count=5)
+    assert not (tmp_path / "d" / "masks").exists()
+    reader = open_dataset(config(**entry))
+    assert (len(reader), reader.name, reader.label_set, reader.classes) == (5, "bare", None, [])
+    assert len(open_dataset(config(**entry, subset={"fraction": 0.4}))) == 2
+    (tmp_path / "list.txt").write_text("3\n")
+    listed = open_dataset(config(**entry, subset={"list": str(tmp_path / "list.txt"), "count": 1}))
+    assert [listed[i].id for i in range(len(listed))] == ["3"]
+    elsewhere = config(name="web", reader="folder", images="d/images", unlabelled=True)
+    assert open_dataset(elsewhere, tmp_path)[0].id == "train/0"
+
+
+def test_the_labels_of_any_dataset_can_be_left_out(tmp_path):
+    world = tiny.toy("things", subset={"count": 3, "seed": 2})
+    bare = open_dataset(config(**world, unlabelled=True, catch_all="car"))
+    assert (len(bare), bare.label_set, bare.classes, bare.catch_all) == (3, None, [], None)
+    assert torch.equal(bare[1].image, open_dataset(config(**world))[1].image)
+    voc = small_voc(tmp_path)
+    bare = open_dataset(config(**voc, unlabelled=True))
+    assert [bare[i].id for i in range(len(bare))] == ["a", "b"]
+    labelled = open_dataset(config(**voc))
+    assert torch.equal(bare[0].image, labelled[0].image)
+    assert labelled.label_set == "voc"
+    assert label_space_of([bare, labelled]).datasets == ["voc"]
+
+
+def small_voc(root):
+    for name in "ab":
+        write_image(root / f"JPEGImages/{name}.jpg")
+        write_mask(root / f"SegmentationClass/{name}.png", [0, 5, 255])
+    write_lines(root / "ImageSets/Segmentation/train.txt", ["a", "b"])
+    return {"name": "voc", "reader": "voc2012", "path": str(root)}
 
 
 @pytest.mark.parametrize("reader", ["voc2012", "ade20k", "cocostuff", "cityscapes", "folder"])

@@ -106,6 +106,23 @@ def test_every_part_of_the_state_is_resumed(method, tmp_path, monkeypatch):
     assert tiny.losses(out) == tiny.losses(whole)
 
 
+def test_with_unlabelled_images_and_merged_label_sets(tmp_path, monkeypatch):
+    (tmp_path / "merge.yaml").write_text("sky: [coarse/sky, fine/sky]\n")
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    more = {
+        "datasets": [tiny.bare_images(tmp_path / "bare"), tiny.toy("coarse"), tiny.toy("fine")],
+        "merge": str(tmp_path / "merge.yaml"),
+        "sampling": "equal",
+        "method": {"bank_size": 64, "pseudo_label_threshold": 0.0},
+    }
+    run("pretrain", recipe("pretrain", whole, **more))
+    stopped("pretrain", out, monkeypatch, **more)
+    run("pretrain", recipe("pretrain", out, **more), "resume=true")
+    assert tiny.same(tiny.tensors(out), tiny.tensors(whole))
+    assert tiny.losses(out) == tiny.losses(whole)
+    assert any(record["mined"] > 0 for record in tiny.losses(out))
+
+
 def test_the_same_seed_twice_gives_the_same_weights_and_another_seed_others(whole, tmp_path):
     command, expected = whole
     run(command, recipe(command, tmp_path / "again"))

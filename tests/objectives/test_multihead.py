@@ -55,3 +55,12 @@ def test_nothing_labelled_is_zero_with_a_gradient(objective):
     loss.backward()
     assert loss.item() == 0
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in objective.parameters())
+
+
+@pytest.mark.parametrize("classes", [["p"], ["p", "q"]])
+def test_unlabelled_pixels_count_for_nothing(classes):
+    torch.manual_seed(0)
+    objective = MultiHead(tiny.TinyNetwork(), LabelSpace.concatenate({"a": classes})).eval()
+    targets = torch.randint(-2, len(classes), (2, 16, 16))
+    loss = objective(tiny.batch(targets))["loss"]
+    assert loss.item() == objective(tiny.batch(targets.clamp_min(-1)))["loss"].item()

@@ -1,7 +1,7 @@
 import torch
 
 from mdpseg.mixing import mix_batch
-from mdpseg.objectives.pixels import at_size, labelled_maps, pixel_rows
+from mdpseg.objectives.pixels import at_size, labelled_maps, pixel_rows, twice_if_blended
 from tests import tiny
 
 
@@ -14,7 +14,7 @@ def test_targets_at_another_size_are_the_labels_at_the_cells_centres():
 
 
 def test_large_ids_and_ignored_survive():
-    targets = torch.tensor([[[-1, 70000], [2**24 - 1, 0]]])
+    targets = torch.tensor([[[-1, 70000], [2**24 - 1, -2]]])
     assert torch.equal(at_size(at_size(targets, (6, 6)), (2, 2)), targets)
 
 
@@ -28,6 +28,14 @@ def test_a_blended_image_counts_twice_with_both_labels():
     assert weights[:, 0, 0].tolist() == [1, 0.25, 1, 0.75]
     assert made.shape == (4, 5, 2, 2)
     assert labels.shape == weights.shape == (4, 2, 2)
+
+
+def test_maps_go_twice_as_the_labels_do():
+    targets = torch.stack([torch.full((4, 4), i) for i in range(3)])
+    mixed = mix_batch(tiny.batch(targets, lam=[0.5, 1.0, 0.25]))
+    maps = torch.arange(3.0)[:, None, None, None].expand(3, 5, 2, 2)
+    assert twice_if_blended(mixed, maps)[:, 0, 0, 0].tolist() == [0, 1, 2, 0, 2]
+    assert torch.equal(twice_if_blended(mixed, maps), labelled_maps(mixed, maps)[0])
 
 
 def test_a_batch_that_was_not_mixed():

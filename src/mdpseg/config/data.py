@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from mdpseg.config.base import Fraction, Positive, Settings
 
@@ -31,7 +31,9 @@ class DatasetConfig(Settings):
     classes: Path | list[str] | None = Field(None, description="`folder` only: class list, where not path/classes.txt.")
     catch_all: str | None = Field(None, description="The class that collects the rest; readers know their own.")
     subset: SubsetConfig = SubsetConfig()
-    unlabelled: bool = Field(False, description="Images without masks: pretraining mines labels for them (P).")
+    unlabelled: bool = Field(
+        False, description="Images without masks (or with, which are not read): pretraining mines labels for them (P)."
+    )
     world: str | None = Field(None, description="`toy` only: which embedded world.")
     size: Positive = Field(128, description="`toy` only: height and width of its images in pixels.")
     count: Positive = Field(500, description="`toy` only: how many images it has.")
@@ -41,10 +43,26 @@ class DatasetConfig(Settings):
         if self.reader == "toy":
             if self.world is None:
                 raise ValueError(f"dataset {self.name!r} has reader toy and no `world`; name one, such as world: fine")
-        elif self.path is None and not (self.reader == "folder" and self.images and self.masks and self.classes):
-            needs = "`path` (or `images`, `masks` and `classes`)" if self.reader == "folder" else "`path`"
-            raise ValueError(f"dataset {self.name!r} has reader {self.reader} and needs {needs}")
+        elif self.path is None:
+            parts = ["images"] if self.unlabelled else ["images", "masks", "classes"]
+            if self.reader != "folder":
+                raise ValueError(f"dataset {self.name!r} has reader {self.reader} and needs `path`")
+            if not all(getattr(self, part) for part in parts):
+                instead = ", ".join(f"`{part}`" for part in parts)
+                raise ValueError(f"dataset {self.name!r} has reader folder and needs `path` (or {instead})")
         return self
+
+
+def _has_labels(dataset: DatasetConfig) -> DatasetConfig:
+    if dataset.unlabelled:
+        raise ValueError(
+            f"dataset {dataset.name!r} is unlabelled, but its labels are needed here; only a pretraining's `datasets` "
+            "may be without: remove `unlabelled: true`"
+        )
+    return dataset
+
+
+LabelledDataset = Annotated[DatasetConfig, AfterValidator(_has_labels)]
 
 
 class AugmentConfig(Settings):

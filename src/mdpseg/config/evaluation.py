@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from mdpseg.config.base import Positive, Settings
-from mdpseg.config.data import DatasetConfig
+from mdpseg.config.data import LabelledDataset
 
 
 class EvalConfig(Settings):
@@ -32,7 +32,7 @@ class EvaluateConfig(Settings):
     """`mdpseg evaluate`: a fine-tuned network on a labelled dataset."""
 
     weights: Path
-    dataset: DatasetConfig
+    dataset: LabelledDataset
     data_root: Path = Path()
     out: Path | None = Field(None, description="JSON file for the results; default: none is written.")
     eval: EvalConfig = EvalConfig()

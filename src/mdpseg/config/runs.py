@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from mdpseg.config.base import Positive, Settings
-from mdpseg.config.data import AugmentConfig, DatasetConfig
+from mdpseg.config.data import AugmentConfig, DatasetConfig, LabelledDataset
 from mdpseg.config.evaluation import EvalConfig
 from mdpseg.config.method import MethodConfig
 from mdpseg.config.network import NetworkConfig
@@ -60,12 +60,29 @@ class PretrainConfig(RunConfig):
                 raise ValueError(f"two datasets are named {name!r}; their classes are told apart by the dataset's name")
         return self
 
+    @model_validator(mode="after")
+    def _labels_can_be_mined(self) -> Self:
+        names = [dataset.name for dataset in self.datasets if dataset.unlabelled]
+        if len(names) == len(self.datasets):
+            raise ValueError(
+                f"all datasets are unlabelled ({', '.join(names)}); their labels are mined with the prototypes of "
+                "labelled ones: add one"
+            )
+        if names and (self.method.objective != "mdp" or self.method.bank == "none"):
+            setting = "objective" if self.method.objective != "mdp" else "bank"
+            raise ValueError(
+                f"dataset {names[0]!r} is unlabelled, and method.{setting} {getattr(self.method, setting)!r} has no "
+                "prototypes to mine labels with; expected objective mdp with bank class or region, or labelled "
+                "datasets only"
+            )
+        return self
+
 
 class FinetuneConfig(RunConfig):
     """`mdpseg finetune`: a network, one target dataset; classifier new, encoder and decoder kept."""
 
-    train: DatasetConfig
-    val: DatasetConfig | None = Field(None, description="What is evaluated; default: nothing.")
+    train: LabelledDataset
+    val: LabelledDataset | None = Field(None, description="What is evaluated; default: nothing.")
     iterations: Positive = 1000
     init: str = Field("scratch", description="scratch, imagenet, or a weights file (weights.safetensors of a run).")
     network: NetworkConfig | None = Field(None, description="Default: the small one, or the one of `init`'s weights.")

@@ -16,14 +16,23 @@ from mdpseg.data.augment import augment
 from mdpseg.data.draws import Draws, generator
 from mdpseg.data.readers.pairs import Sample
 from mdpseg.errors import UserError
-from mdpseg.label_space import LabelSpace
+from mdpseg.label_space import LabelSpace, unlabelled_targets
 from mdpseg.mixing import region_box
 
 
 class Reader(Protocol):
-    """What every dataset reader offers."""
+    """What every dataset reader offers.
+
+    Attributes:
+        name: the dataset's name in the recipe.
+        label_set: the dataset of the label space whose local ids its masks hold. Mostly ``name``; several readers may
+            share one (label sets merged by hand); None: its images have no labels.
+        classes: the names of those local ids.
+        catch_all: the class among them that collects the rest, if there is one.
+    """
 
     name: str
+    label_set: str | None
     classes: list[str]
     catch_all: str | None
 
@@ -46,6 +55,7 @@ class _Item:
     mask: Tensor  # uint8 [crop, crop]
     number: int
     dataset: int
+    label_set: str | None
     name: str
 
 
@@ -64,7 +74,7 @@ class _DrawnImages(Dataset[_Item | UserError]):
             return error
         source = generator(self.draws.seed, number, "augment")
         image, mask = augment(sample.image, sample.mask, self.config, source)
-        return _Item(image, mask, number, draw.dataset, f"{reader.name}/{sample.id}")
+        return _Item(image, mask, number, draw.dataset, reader.label_set, f"{reader.name}/{sample.id}")
 
 
 class _Collate:
@@ -78,10 +88,7 @@ class _Collate:
         if len(good) < len(items):
             return next(item for item in items if isinstance(item, UserError))
         try:
-            names = [self.label_space.datasets[item.dataset] for item in good]
-            targets = [
-                self.label_space.encode(item.mask, name, file=item.name) for item, name in zip(good, names, strict=True)
-            ]
+            targets = [self._targets(item) for item in good]
         except UserError as error:
             return error
         datasets = [item.dataset for item in good]
@@ -98,6 +105,11 @@ class _Collate:
             pixel_partners=torch.tensor(pixel_partners),
             names=tuple(item.name for item in good),
         )
+
+    def _targets(self, item: _Item) -> Tensor:
+        if item.label_set is None:
+            return unlabelled_targets(item.mask)
+        return self.label_space.encode(item.mask, item.label_set, file=item.name)
 
     def _mixing(
         self, place: int, number: int, datasets: Sequence[int], height: int, width: int
@@ -146,8 +158,8 @@ def batches(
     """Yields the batches of steps ``start`` to ``end`` - 1; step s holds the draws s * batch_size and following.
 
     Args:
-        readers: the datasets, in the order of ``label_space.datasets``.
-        label_space: encodes their masks.
+        readers: the datasets, in the order of ``draws.sizes``.
+        label_space: encodes their masks; holds the label set of each reader that has one.
         draws: which image each number means.
         augmentation: crop, scale, flip, colours.
         start: first step.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mdpseg.config import DatasetConfig
 from mdpseg.data.loader import Reader
-from mdpseg.data.readers import ADE20K, VOC2012, Cityscapes, COCOStuff, Folder
+from mdpseg.data.readers import ADE20K, VOC2012, Cityscapes, COCOStuff, Folder, PairReader
 from mdpseg.data.readers.subset import Subset
+from mdpseg.data.readers.unlabelled import Images, Unlabelled
 from mdpseg.data.toy import ToyWorld
 from mdpseg.errors import UserError
 from mdpseg.label_space import CatchAll, LabelSpace
@@ -25,34 +27,13 @@ def open_dataset(config: DatasetConfig, data_root: Path = Path()) -> Reader:
     Raises:
         UserError: a folder, list or class list is missing or wrong, or the split is empty.
     """
-    part = config.subset
-    subset = Subset(part.list, part.fraction, part.count, part.seed)
-    reader: Reader
-    if config.reader == "toy":
-        assert config.world is not None  # its configuration checks it
-        count = part.count or max(1, round((part.fraction or 1) * config.count))
-        if part.list is not None or count > config.count or (part.count and part.fraction):
-            raise UserError(
-                f"Dataset {config.name!r}: a toy world of {config.count} images takes a subset by `fraction` or by "
-                f"`count` up to {config.count}, not by `list`."
-            )
-        reader = ToyWorld(
-            config.world, split=config.split, count=count, size=config.size, seed=part.seed, name=config.name
-        )
-    elif config.reader == "folder":
+    if config.unlabelled:
+        if config.reader != "folder":
+            return Unlabelled(_labelled(config, data_root))
         root = data_root / (config.path or Path())
-        classes = config.classes or "classes.txt"
-        reader = Folder(
-            data_root / config.images if config.images else root / "images" / config.split,
-            data_root / config.masks if config.masks else root / "masks" / config.split,
-            classes if isinstance(classes, list) else (data_root if config.classes else root) / classes,
-            subset=subset,
-            name=config.name,
-            catch_all=config.catch_all,
-        )
-    else:
-        assert config.path is not None  # its configuration checks it
-        reader = _LAYOUTS[config.reader](data_root / config.path, config.split, subset=subset, name=config.name)
+        folder = data_root / config.images if config.images else root / "images" / config.split
+        return Unlabelled(Images(folder, subset=_subset(config), name=config.name))
+    reader = _labelled(config, data_root)
     if config.catch_all is not None:
         if config.catch_all not in reader.classes:
             raise UserError(
@@ -62,10 +43,44 @@ def open_dataset(config: DatasetConfig, data_root: Path = Path()) -> Reader:
     return reader
 
 
-def label_space_of(readers: list[Reader], catch_all_as: CatchAll = "private") -> LabelSpace:
-    """The concatenated label space of opened datasets."""
+def _subset(config: DatasetConfig) -> Subset:
+    part = config.subset
+    return Subset(part.list, part.fraction, part.count, part.seed)
+
+
+def _labelled(config: DatasetConfig, data_root: Path) -> PairReader | ToyWorld:
+    if config.reader == "toy":
+        part = config.subset
+        assert config.world is not None  # its configuration checks it
+        count = part.count or max(1, round((part.fraction or 1) * config.count))
+        if part.list is not None or count > config.count or (part.count and part.fraction):
+            raise UserError(
+                f"Dataset {config.name!r}: a toy world of {config.count} images takes a subset by `fraction` or by "
+                f"`count` up to {config.count}, not by `list`."
+            )
+        return ToyWorld(
+            config.world, split=config.split, count=count, size=config.size, seed=part.seed, name=config.name
+        )
+    if config.reader == "folder":
+        root = data_root / (config.path or Path())
+        classes = config.classes or "classes.txt"
+        return Folder(
+            data_root / config.images if config.images else root / "images" / config.split,
+            data_root / config.masks if config.masks else root / "masks" / config.split,
+            classes if isinstance(classes, list) else (data_root if config.classes else root) / classes,
+            subset=_subset(config),
+            name=config.name,
+            catch_all=config.catch_all,
+        )
+    assert config.path is not None  # its configuration checks it
+    layout = _LAYOUTS[config.reader]
+    return layout(data_root / config.path, config.split, subset=_subset(config), name=config.name)
+
+
+def label_space_of(readers: Sequence[Reader], catch_all_as: CatchAll = "private") -> LabelSpace:
+    """The label sets of opened datasets, laid end to end; one that several readers share stands there once."""
     return LabelSpace.concatenate(
-        {reader.name: reader.classes for reader in readers},
-        catch_alls={reader.name: reader.catch_all for reader in readers if reader.catch_all},
+        {reader.label_set: reader.classes for reader in readers if reader.label_set},
+        catch_alls={reader.label_set: reader.catch_all for reader in readers if reader.label_set and reader.catch_all},
         catch_all_as=catch_all_as,
     )

@@ -39,7 +39,7 @@ def train(
 
     Args:
         objective: objective(batch) -> {"loss": scalar, parts...}, with ``network`` and ``after_step()``.
-        readers: datasets, in the order of ``label_space.datasets``.
+        readers: datasets, in the order of ``draws.sizes``.
         label_space: encodes their masks.
         draws: which image each number means.
         run: where log, metrics and checkpoints go.

@@ -14,6 +14,7 @@ from mdpseg import weights
 from mdpseg.config import PretrainConfig
 from mdpseg.data.draws import Draws
 from mdpseg.data.loader import MixingDraws
+from mdpseg.data.merge import merge_readers, read_mapping
 from mdpseg.data.open import label_space_of, open_dataset
 from mdpseg.engine.loop import train
 from mdpseg.engine.readme import pretrain_readme
@@ -57,7 +58,9 @@ def pretrain(config: PretrainConfig | Mapping[str, Any] | str | Path, overrides:
     config = load(config, PretrainConfig, overrides)
     began = time.perf_counter()
     fabric = make_fabric(config.device, config.precision)
-    readers = [open_dataset(dataset, config.data_root) for dataset in config.datasets]
+    datasets = [open_dataset(dataset, config.data_root) for dataset in config.datasets]
+    mapping = read_mapping(config.merge, datasets) if config.merge else None
+    readers = merge_readers(datasets, mapping, config.method.catch_all_as) if mapping else datasets
     label_space = label_space_of(readers, config.method.catch_all_as)
     draws = Draws([len(reader) for reader in readers], config.seed, config.sampling, config.sampling_alpha)
 
@@ -66,7 +69,8 @@ def pretrain(config: PretrainConfig | Mapping[str, Any] | str | Path, overrides:
     objective: MDP | UnionSupervised | MultiHead
     match config.method.objective:
         case "mdp":
-            objective = MDP(network, label_space, config.method)
+            unlabelled = any(dataset.unlabelled for dataset in config.datasets)
+            objective = MDP(network, label_space, config.method, unlabelled=unlabelled)
         case "supervised":
             objective = UnionSupervised(network, label_space)
         case "multihead":
@@ -74,6 +78,8 @@ def pretrain(config: PretrainConfig | Mapping[str, Any] | str | Path, overrides:
 
     with open_run(config) as run:
         run.log(f"pretraining on {label_space}, from {config.init}, into {run.path}")
+        if mapping:
+            run.log(f"{sum(map(len, mapping.values()))} classes, merged into {len(mapping)} by {config.merge}")
         train(
             objective,
             readers,
@@ -91,6 +97,6 @@ def pretrain(config: PretrainConfig | Mapping[str, Any] | str | Path, overrides:
         state = network.state_dict()
         weights.save(run.weights, weights.Weights(network.config, state, label_space, head, prototypes, present))
         seconds = time.perf_counter() - began
-        write_text(run.path / "README.md", pretrain_readme(config, label_space, readers, seconds))
+        write_text(run.path / "README.md", pretrain_readme(config, label_space, datasets, mapping, seconds))
         run.log(f"done in {seconds:.0f} s: {run.weights}")
     return Pretrained(run.path, run.weights, label_space, seconds)

@@ -25,9 +25,26 @@ _FILES = """## Files
 """
 
 
-def pretrain_readme(config: PretrainConfig, label_space: LabelSpace, readers: Sequence[Reader], seconds: float) -> str:
-    """What this pretraining was, and what to do next."""
-    rows = "\n".join(f"| {r.name} | {len(r)} | {len(r.classes)} | {r.catch_all or ''} |" for r in readers)
+def pretrain_readme(
+    config: PretrainConfig,
+    label_space: LabelSpace,
+    readers: Sequence[Reader],
+    mapping: Mapping[str, Sequence[str]] | None,
+    seconds: float,
+) -> str:
+    """What this pretraining was, and what to do next; ``readers`` as they are before ``mapping`` merges them."""
+    rows = "\n".join(
+        f"| {r.name} | {len(r)} | {len(r.classes) or 'unlabelled'} | {r.catch_all or ''} |" for r in readers
+    )
+    classes = f"{label_space.num_classes} classes in the concatenated label space."
+    if mapping is not None:
+        before = sum(len(members) for members in mapping.values())
+        merged = "\n".join(f"| {name} | {', '.join(full)} |" for name, full in mapping.items() if full != [name])
+        classes = f"""{before} classes, merged by hand into {len(mapping)} (`{config.merge}`):
+
+| merged class | its classes |
+|---|---|
+{merged}"""
     return f"""# A pretraining by mdpseg {mdpseg.__version__}
 
 Objective `{config.method.objective}`, {config.iterations} iterations of {config.batch_size} images from
@@ -37,7 +54,7 @@ Objective `{config.method.objective}`, {config.iterations} iterations of {config
 |---|---|---|---|
 {rows}
 
-{label_space.num_classes} classes in the concatenated label space.
+{classes}
 
 Next: `mdpseg finetune RECIPE init={config.out}/weights.safetensors`
 

@@ -35,7 +35,7 @@ def pixel_to_prototype(
     Returns:
         A float32 scalar.
     """
-    counted = (targets >= 0) & present[targets]
+    counted = (targets >= 0) & present[targets.clamp_min(0)]
     prototypes = prototypes.float()
 
     def loss_sum(v: Tensor, y: Tensor, w: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ def sparse_coding(
         A float32 scalar.
     """
     prototypes = prototypes.float()
-    counted = (targets >= 0) & present[targets] & (present.sum() > 1)
+    counted = (targets >= 0) & present[targets.clamp_min(0)] & (present.sum() > 1)
     k = min(k, len(prototypes))
 
     def loss_sum(v: Tensor, y: Tensor, w: Tensor) -> Tensor:

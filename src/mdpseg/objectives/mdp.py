@@ -13,7 +13,8 @@ from mdpseg.label_space import LabelSpace
 from mdpseg.losses import pixel_to_pixel, pixel_to_prototype, pixel_to_region, sparse_coding
 from mdpseg.losses.pixel_to_prototype import drop_lookalikes
 from mdpseg.network import Classifier, SegmentationNetwork, momentum_copy, update_momentum
-from mdpseg.objectives.pixels import at_size, labelled_maps, pixel_rows
+from mdpseg.objectives.pixels import at_size, labelled_maps, pixel_rows, twice_if_blended
+from mdpseg.objectives.pseudo_labels import mine_labels
 from mdpseg.objectives.supervised import supervised_loss
 
 
@@ -24,16 +25,19 @@ class MDP(nn.Module):
         network: encoder and decoder; gets a projection head.
         label_space: the K classes.
         config: the method's settings.
+        unlabelled: whether batches hold pixels without label, to be mined.
     """
 
     denominator: Tensor
     not_private: Tensor
     dataset_of_class: Tensor
 
-    def __init__(self, network: SegmentationNetwork, label_space: LabelSpace, config: MethodConfig) -> None:
+    def __init__(
+        self, network: SegmentationNetwork, label_space: LabelSpace, config: MethodConfig, *, unlabelled: bool = False
+    ) -> None:
         super().__init__()
         network.set_projection()
-        self.network, self.label_space, self.config = network, label_space, config
+        self.network, self.label_space, self.config, self.unlabelled = network, label_space, config, unlabelled
         self.momentum_network = momentum_copy(network) if config.momentum else None
         dim, classes = network.config.embedding_dim, label_space.num_classes
         self.bank = RegionBank(config.bank_size, dim, classes, config.bank_policy)
@@ -62,51 +66,36 @@ class MDP(nn.Module):
 
     def _contrast(self, batch: Batch, embeddings: Tensor, keys: Tensor) -> dict[str, Tensor]:
         """The contrastive loss and its parts, as the bank's kind and sparse coding say."""
+        tau = self.config.temperature
         maps, targets, weights = labelled_maps(batch, embeddings)
         if self.config.bank == "none":
-            blended = (batch.lam < 1).nonzero()[:, 0]
-            loss = pixel_to_pixel(
-                maps,
-                targets,
-                torch.cat([keys, keys[blended]]),
-                self.config.temperature,
-                denominator=self.denominator,
-                weights=weights,
-            )
+            keys = twice_if_blended(batch, keys)
+            loss = pixel_to_pixel(maps, targets, keys, tau, denominator=self.denominator, weights=weights)
             return {"loss": loss, "pixel": loss.detach()}
-        pixels = pixel_rows(maps), targets.flatten()
         prototypes, present = self.prototypes()
+        labels, weights, parts = targets.flatten(), weights.flatten(), {}
+        if self.unlabelled:
+            pixel_keys, threshold = pixel_rows(twice_if_blended(batch, keys)), self.config.pseudo_label_threshold
+            labels, parts["mined"] = mine_labels(labels, pixel_keys, prototypes, present, tau, threshold)
+        pixels = pixel_rows(maps), labels
         denominator = self._denominator(prototypes)
         if self.config.bank == "region":
-            contrast = pixel_to_region(
-                *pixels,
-                *self.bank.entries(),
-                self.config.temperature,
-                denominator=denominator,
-                weights=weights.flatten(),
-            )
+            contrast = pixel_to_region(*pixels, *self.bank.entries(), tau, denominator=denominator, weights=weights)
         else:
             contrast = pixel_to_prototype(
                 *pixels,
                 prototypes,
                 present,
-                self.config.temperature,
+                tau,
                 denominator=denominator,
                 leave_out=self.config.sparse_k if self.config.sparse_coding == "no_push" else 0,
-                weights=weights.flatten(),
+                weights=weights,
             )
-        parts = {"contrast": contrast.detach()}
+        parts["contrast"] = contrast.detach()
         loss = contrast
         if self.config.sparse_coding == "pull":
-            pull = sparse_coding(
-                *pixels,
-                prototypes,
-                present,
-                self.config.temperature,
-                self.config.sparse_k,
-                denominator=self.not_private,
-                weights=weights.flatten(),
-            )
+            k, not_private = self.config.sparse_k, self.not_private
+            pull = sparse_coding(*pixels, prototypes, present, tau, k, denominator=not_private, weights=weights)
             loss = contrast + self.config.sparse_weight * pull
             parts["pull"] = pull.detach()
         return {"loss": loss, **parts}

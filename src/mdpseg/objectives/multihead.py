@@ -36,7 +36,7 @@ class MultiHead(nn.Module):
         """The loss of a mixed batch."""
         maps, targets, weights = labelled_maps(batch, self.network(batch.images))
         targets = targets.flatten()
-        dataset = self.dataset_of_class[targets].where(targets >= 0, -1)
+        dataset = self.dataset_of_class[targets.clamp_min(0)].where(targets >= 0, -1)
         mass = torch.zeros(len(self.label_space.datasets), device=targets.device)
         mass.index_add_(0, dataset.clamp_min(0), weights.flatten().where(targets >= 0, 0))  # [datasets]
         balanced = weights.flatten() / mass[dataset].clamp_min(1e-6)  # each dataset's pixels weigh 1 together

@@ -37,10 +37,15 @@ def labelled_maps(batch: Batch, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     blended = (batch.lam < 1).nonzero()[:, 0]
     partners = at_size(batch.partner_targets[blended], size)
     return (
-        torch.cat([maps, maps[blended]]),
+        twice_if_blended(batch, maps),
         torch.cat([targets, partners]),
         torch.cat([weights, 1 - weights[blended]]),
     )
+
+
+def twice_if_blended(batch: Batch, maps: Tensor) -> Tensor:
+    """Maps [B, ...] and, after them, once more those of blended images: [B', ...]."""
+    return torch.cat([maps, maps[batch.lam < 1]])
 
 
 def pixel_rows(maps: Tensor) -> Tensor:

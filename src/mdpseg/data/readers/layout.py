@@ -67,16 +67,26 @@ def side_by_side(name: str, images: Path, masks: Path, layout: str) -> list[Pair
     Raises:
         UserError: a folder is missing, there is no image, or two images share a name.
     """
-    need_folder(name, images, layout)
-    need_folder(name, masks, layout)
-    pairs: dict[str, Pair] = {}
-    for image in files_below(images, IMAGE_SUFFIXES):
-        key = image.relative_to(images).with_suffix("").as_posix()
-        if key in pairs:
-            raise UserError(f"{name}: {pairs[key].image} and {image} have the same name; rename or remove one.")
-        pairs[key] = Pair(key, image, masks / f"{key}.png")
-    if not pairs:
+    for folder in (images, masks):
+        need_folder(name, folder, layout)
+    return [Pair(key, image, masks / f"{key}.png") for key, image in images_by_id(name, images, layout).items()]
+
+
+def images_by_id(name: str, folder: Path, layout: str) -> dict[str, Path]:
+    """The images of a folder and those in it, by their path inside it without suffix (``train/0001``).
+
+    Raises:
+        UserError: the folder is missing, there is no image, or two images share a name.
+    """
+    need_folder(name, folder, layout)
+    found: dict[str, Path] = {}
+    for image in files_below(folder, IMAGE_SUFFIXES):
+        key = image.relative_to(folder).with_suffix("").as_posix()
+        if key in found:
+            raise UserError(f"{name}: {found[key]} and {image} have the same name; rename or remove one.")
+        found[key] = image
+    if not found:
         raise UserError(
-            f"{name}: no images in {images}; expected {layout}, files ending in {', '.join(IMAGE_SUFFIXES)}."
+            f"{name}: no images in {folder}; expected {layout}, files ending in {', '.join(IMAGE_SUFFIXES)}."
         )
-    return list(pairs.values())
+    return found

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mdpseg.data.readers.decode import read_ids, read_image
-from mdpseg.data.readers.subset import Subset, select
+from mdpseg.data.readers.subset import Subset, choose
 from mdpseg.errors import UserError
 
 IGNORED = 255
@@ -68,6 +68,7 @@ class PairReader:
         classes: class names in the order of their local ids.
         catch_all: name of the catch-all class, or None.
         name: the dataset's name.
+        label_set: whose ids the masks hold: the dataset's own.
         pairs: the chosen pairs.
         table: as given.
 
@@ -86,18 +87,11 @@ class PairReader:
         subset: Subset | Mapping[str, Any] | None = None,
     ) -> None:
         self.name = name
+        self.label_set: str | None = name
         self.classes = list(classes)
         self.catch_all = catch_all
         self.table = table
-        chosen = Subset.of(subset)
-        try:
-            self.pairs = select(
-                pairs, list_file=chosen.list, fraction=chosen.fraction, count=chosen.count, seed=chosen.seed
-            )
-        except UserError as error:
-            raise UserError(f"{name}: {error}") from error
-        if not self.pairs:
-            raise UserError(f"{name}: there are no images to read.")
+        self.pairs = choose(name, pairs, subset)
         self._check_files()
 
     def __len__(self) -> int:
@@ -122,6 +116,10 @@ class PairReader:
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[i] for i in range(len(self)))
+
+    def id(self, index: int) -> str:
+        """The image's name inside its dataset."""
+        return self.pairs[index].id
 
     def image(self, index: int) -> Tensor:
         """Reads the image alone, uint8 [3, H, W]."""

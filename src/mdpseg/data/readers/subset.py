@@ -6,12 +6,20 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 
 from mdpseg.errors import UserError
 
-if TYPE_CHECKING:
-    from mdpseg.data.readers.pairs import Pair
+
+class HasId(Protocol):
+    """What subsets are made of: images, with masks or without."""
+
+    @property
+    def id(self) -> str:
+        """The image's name inside its dataset."""
+
+
+Item = TypeVar("Item", bound=HasId)
 
 
 @dataclass(frozen=True)
@@ -46,14 +54,35 @@ class Subset:
         return cls(**value)
 
 
+def choose(name: str, pairs: Sequence[Item], subset: Subset | Mapping[str, Any] | None) -> list[Item]:
+    """The part of a dataset that a reader reads, see :func:`select`.
+
+    Args:
+        name: the dataset's name, for messages.
+        pairs: all of it.
+        subset: which part to read, a :class:`Subset` or its keys as a mapping.
+
+    Raises:
+        UserError: the subset is wrong, or nothing is left.
+    """
+    part = Subset.of(subset)
+    try:
+        chosen = select(pairs, list_file=part.list, fraction=part.fraction, count=part.count, seed=part.seed)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
+    if not chosen:
+        raise UserError(f"{name}: there are no images to read.")
+    return chosen
+
+
 def select(
-    pairs: Sequence[Pair],
+    pairs: Sequence[Item],
     *,
     list_file: str | Path | None = None,
     fraction: float | None = None,
     count: int | None = None,
     seed: int = 0,
-) -> list[Pair]:
+) -> list[Item]:
     """Chooses pairs, the same ones on every machine.
 
     Each id has a rank that depends on the seed and on the id alone, and the lowest ranks are taken. So a
@@ -61,7 +90,7 @@ def select(
     reshuffle the others.
 
     Args:
-        pairs: all pairs.
+        pairs: all pairs (or images).
         list_file: text file with one id a line (blank lines and ``#`` comments are left out); applied first.
         fraction: share to keep, above 0 and up to 1; at least one is kept.
         count: number to keep.
@@ -90,9 +119,9 @@ def select(
     return sorted(chosen, key=lambda pair: pair.id)
 
 
-def _listed(pairs: Sequence[Pair], list_file: Path) -> list[Pair]:
+def _listed(pairs: Sequence[Item], list_file: Path) -> list[Item]:
     by_id = {pair.id: pair for pair in pairs}
-    chosen: dict[str, Pair] = {}
+    chosen: dict[str, Item] = {}
     for name in read_lines(list_file, "subset list"):
         if name not in by_id:
             example = f" ids look like {next(iter(by_id))!r}." if by_id else ""

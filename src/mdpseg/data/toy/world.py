@@ -35,6 +35,7 @@ class ToyWorld:
         classes: class names in the order of their local ids.
         catch_all: name of the catch-all class, or None.
         name: the dataset's name.
+        label_set: whose ids the masks hold: the dataset's own.
 
     Raises:
         UserError: unknown world or split, no samples, a size below 32, a negative seed.
@@ -66,6 +67,7 @@ class ToyWorld:
         self.size = (height, width)
         self.seed = seed
         self.name = name or f"toy-{world}"
+        self.label_set: str | None = self.name
         self.classes = list(TAXONOMIES[world])
         self.catch_all = CATCH_ALL[world]
         self._look = LOOKS[world]
@@ -85,8 +87,16 @@ class ToyWorld:
         return Sample(
             image=torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
             mask=torch.from_numpy(mask),
-            id=f"{self.world}-{self.split}-{self.seed}-{number:05d}",
+            id=self.id(number),
         )
+
+    def id(self, index: int) -> str:
+        """The sample's name inside its world."""
+        return f"{self.world}-{self.split}-{self.seed}-{range(self.count)[index]:05d}"
+
+    def image(self, index: int) -> torch.Tensor:
+        """The image alone, uint8 [3, H, W]."""
+        return self[index].image
 
     def _generator(self, number: int) -> np.random.Generator:
         """The generator of one sample, the same in every process and on every machine."""
