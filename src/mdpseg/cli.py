@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mdpseg.errors import UserError
+from mdpseg.tables.commands import app as tables
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,6 +17,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Pretrain one segmentation network on many datasets whose label sets do not agree; fine-tune it on yours.",
 )
+
+app.add_typer(tables, name="tables")
 
 Recipe = Annotated[Path, typer.Argument(help="YAML recipe.")]
 Overrides = Annotated[

@@ -1,0 +1,171 @@
+"""A cell of the grid: one row, one target, one seed. It is known by the hash of all that decides it."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from mdpseg.config import FinetuneConfig, PretrainConfig
+from mdpseg.errors import UserError
+from mdpseg.recipe import load
+from mdpseg.tables.grid import Row, Stage
+from mdpseg.tables.preset import Preset
+from mdpseg.tables.published import published
+
+# What changes neither the weights nor the scores: where things lie, and how the work is shared out.
+_PLACES = ("out", "data_root", "init", "merge")
+_SHARES = ("device", "workers", "compile", "log_every", "checkpoint_every", "resume")
+
+# The settings of the method that also count where nothing is contrasted.
+_WITHOUT_CONTRAST = ("objective", "mixing", "mixing_probability", "catch_all_as")
+
+
+@dataclass(frozen=True)
+class PretrainingCell:
+    """One pretraining of the grid; rows that need the same one share it.
+
+    Attributes:
+        config: its recipe; ``out``, and ``init`` where it has a parent, are set when it runs.
+        parent: the stage before it.
+        key: the hash of recipe, mapping file and parent.
+    """
+
+    config: PretrainConfig
+    parent: PretrainingCell | None
+    key: str
+
+    @property
+    def chain(self) -> list[PretrainingCell]:
+        """All its stages, first to last."""
+        return [*(self.parent.chain if self.parent else []), self]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One fine-tuning of the grid.
+
+    Attributes:
+        row: the row that asks for it; others may ask for the same.
+        column: its target.
+        seed: of pretraining, labelled subset and fine-tuning.
+        config: its recipe; ``out``, and ``init`` where there is a pretraining, are set when it runs.
+        start: its pretraining, if there is one.
+        key: the hash of recipe and pretraining.
+    """
+
+    row: str
+    column: str
+    seed: int
+    config: FinetuneConfig
+    start: PretrainingCell | None
+    key: str
+
+
+def cells_of(rows: Sequence[Row], preset: Preset, seeds: Sequence[int]) -> Iterator[Cell]:
+    """All cells of some rows, seed by seed.
+
+    Raises:
+        UserError: a row needs a role, method or mapping file that the preset does not have, or gives a bad recipe.
+    """
+    for seed in seeds:
+        for row in rows:
+            start = pretraining_of(row, preset, seed)
+            for column in columns_of(row, preset):
+                yield _cell(row, column, preset, seed, start)
+
+
+def columns_of(row: Row, preset: Preset) -> list[str]:
+    """The targets that a row is fine-tuned on."""
+    asked = {figure.column for figure in published() if figure.row == row.id}
+    return [name for name, target in preset.targets.items() if target.always or name in asked]
+
+
+def pretraining_of(row: Row, preset: Preset, seed: int) -> PretrainingCell | None:
+    """The last of a row's pretrainings, or None."""
+    last: PretrainingCell | None = None
+    for stage in row.stages:
+        content = stage_recipe(stage, preset, seed)
+        content["init"] = row.first if last is None else "the stage before"
+        config = load(content, PretrainConfig)
+        mapping = config.merge.read_text(encoding="utf-8") if config.merge else None
+        last = PretrainingCell(config, last, _hash(config, last.key if last else row.first, mapping))
+    return last
+
+
+def stage_recipe(stage: Stage, preset: Preset, seed: int) -> dict[str, Any]:
+    """A pretraining's recipe, without ``init`` and with a placeholder for ``out``."""
+    roles = [(role, False) for role in stage.data.split("+")]
+    roles += [(role, True) for role in stage.unlabelled.split("+") if role]
+    datasets: list[dict[str, Any]] = []
+    for name, unlabelled in roles:
+        if name not in preset.roles:
+            raise UserError(f"Preset {preset.name} has no role {name!r}; it has {', '.join(preset.roles)}.")
+        for dataset in preset.roles[name].datasets:
+            entry = dataset.model_dump(mode="json", exclude_unset=True)
+            datasets.append({**entry, "unlabelled": True} if unlabelled else entry)
+    images = sum(preset.roles[name].images for name, _ in roles)
+    common = preset.pretraining.model_dump(mode="json", exclude_unset=True)
+    if stage.method not in preset.methods:
+        raise UserError(f"Preset {preset.name} has no method {stage.method!r}; it has {', '.join(preset.methods)}.")
+    settings = copy.deepcopy(preset.methods[stage.method])
+    batch_size = preset.pretraining.batch_size
+    return {
+        "out": "unset",
+        "seed": seed,
+        "datasets": datasets,
+        "iterations": max(1, round(images * stage.epochs * preset.epoch_scale / batch_size)),
+        "sampling": preset.pretraining.sampling,
+        **common,
+        **settings,
+        "method": {**settings.get("method", {}), **stage.changes},
+        "network": {**preset.network.model_dump(mode="json", exclude_unset=True), **settings.get("network", {})},
+        **({"merge": str(preset.merge_file())} if stage.merged else {}),
+    }
+
+
+def _cell(row: Row, column: str, preset: Preset, seed: int, start: PretrainingCell | None) -> Cell:
+    target, common = preset.targets[column], preset.finetuning
+    content = {
+        "out": "unset",
+        "seed": seed,
+        "init": "its pretraining" if start else row.first,
+        **common.model_dump(mode="json", exclude_unset=True),
+        "train": target.train.model_dump(mode="json", exclude_unset=True),
+        "val": target.val.model_dump(mode="json", exclude_unset=True),
+        "network": preset.network.model_dump(mode="json", exclude_unset=True),
+    }
+    if "subset" in content["train"]:
+        content["train"]["subset"]["seed"] = seed
+    for setting in ("iterations", "evaluate_at", "augment"):
+        if getattr(target, setting) is not None:
+            content[setting] = getattr(target, setting)
+    config = load(content, FinetuneConfig)
+    return Cell(row.id, column, seed, config, start, _hash(config, start.key if start else row.first))
+
+
+def _hash(config: BaseModel, start: str, mapping: str | None = None) -> str:
+    """The hash of a recipe and of what it starts from.
+
+    Settings that are off (None, False, 0, empty) are left out: a setting that a later version adds, off by default,
+    does not make a finished cell another one. Nor do those settings of the method that an objective does not look at.
+    """
+    recipe = _used(config.model_dump(mode="json", exclude={*_PLACES, *_SHARES}))
+    method = recipe.get("method", {})
+    if method.get("objective", "mdp") != "mdp":
+        recipe["method"] = {name: method[name] for name in _WITHOUT_CONTRAST if name in method}
+    content = {"recipe": recipe, "start": start, "merge": mapping}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _used(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: used for key, item in value.items() if (used := _used(item)) not in (None, False, {}, [])}
+    if isinstance(value, list):
+        return [_used(item) for item in value]
+    return value

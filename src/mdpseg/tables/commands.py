@@ -1,0 +1,95 @@
+"""``mdpseg tables``: list, run, show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mdpseg.tables.grid import Row
+
+app = typer.Typer(no_args_is_help=True, help="The published tables, row by row: run them, and see what holds.")
+
+Tables = Annotated[list[str] | None, typer.Argument(metavar="[TABLE]...", help="A to F; default: all.")]
+Rows = Annotated[list[str] | None, typer.Option("--rows", help="Only these, such as A2,A3.")]
+PresetName = Annotated[str, typer.Option("--preset", help="small, paper, or a YAML file of your own.")]
+Results = Annotated[Path, typer.Option("--results", help="CSV file of what was measured.")]
+RESULTS = Path("runs/tables/results.csv")
+
+
+@app.command("list")
+def list_rows(
+    tables: Tables = None, rows: Rows = None, preset: PresetName = "small", results: Results = RESULTS
+) -> None:
+    """List the rows: what each pretrains on, its targets, and how many seeds are measured."""
+    from rich.console import Console
+
+    from mdpseg.tables.listing import listing
+    from mdpseg.tables.preset import load_preset
+
+    Console().print(listing(_chosen(tables, rows), load_preset(preset), results))
+
+
+@app.command()
+def run(
+    tables: Tables = None,
+    rows: Rows = None,
+    preset: PresetName = "small",
+    seeds: Annotated[int, typer.Option(help="Seeds 0 to N - 1.")] = 3,
+    processes: Annotated[int, typer.Option(help="Runs at a time; the cores are shared out among them.")] = 1,
+    data_root: Annotated[Path, typer.Option(help="Where the preset's dataset paths start.")] = Path("data"),
+    runs: Annotated[Path, typer.Option(help="Folder for the runs.")] = Path("runs/tables"),
+    results: Results = RESULTS,
+    start: Annotated[bool, typer.Option("--start", help="Start what is too large to start unasked.")] = False,
+) -> None:
+    """Run what is not measured yet; interrupted cells go on from their checkpoint."""
+    from mdpseg.tables.cells import cells_of
+    from mdpseg.tables.preset import load_preset
+    from mdpseg.tables.run import Place, run_cells
+
+    chosen, setting = _chosen(tables, rows), load_preset(preset)
+    if setting.start_by_hand:
+        from mdpseg.tables.estimate import estimates
+        from mdpseg.tables.recipes import write_recipes
+
+        count = write_recipes(chosen, setting, runs / "recipes", data_root)
+        typer.echo(f"{count} recipes are in {runs / 'recipes'}; probing what they would take ...\n")
+        typer.echo(estimates(chosen, setting, data_root))
+        if not start:
+            typer.echo("Nothing was started; --start runs them here.")
+            return
+    place = Place(runs, results, data_root)
+    count = run_cells(list(cells_of(chosen, setting, range(seeds))), place, processes, typer.echo)
+    typer.echo(f"{count} cells were run; the results are in {results}.")
+
+
+@app.command()
+def show(
+    tables: Tables = None,
+    rows: Rows = None,
+    preset: PresetName = "small",
+    results: Results = RESULTS,
+    out: Annotated[Path | None, typer.Option(help="Folder for TABLE.md, TABLE.csv, TABLE.png.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Also write the page with the six conclusions here.")] = None,
+) -> None:
+    """Print published and measured side by side, with mean and 95 % interval over seeds."""
+    from mdpseg.tables.preset import load_preset
+    from mdpseg.tables.show import show_tables
+
+    typer.echo(show_tables(_chosen(tables, rows), load_preset(preset), results, out, report))
+
+
+def _chosen(tables: list[str] | None, ids: list[str] | None) -> list[Row]:
+    """The rows of some tables, or those named; a user's error names what there is."""
+    from mdpseg.errors import UserError
+    from mdpseg.tables.grid import ROWS, TABLES
+
+    wanted = [id for group in ids or [] for id in group.replace(",", " ").split()]
+    unknown = [table for table in tables or [] if table not in TABLES]
+    unknown += [id for id in wanted if id not in {row.id for row in ROWS}]
+    if unknown:
+        known = f"tables are {', '.join(TABLES)}; `mdpseg tables list` has the rows."
+        raise UserError(f"No table or row {unknown[0]!r}; {known}")
+    return [row for row in ROWS if row.table in (tables or TABLES) and row.id in (wanted or [row.id])]

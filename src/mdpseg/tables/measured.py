@@ -1,0 +1,58 @@
+"""What was measured for each row: found by the hashes of its cells, so that rows that need the same share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mdpseg.tables.cells import cells_of
+from mdpseg.tables.grid import Row
+from mdpseg.tables.preset import Preset
+from mdpseg.tables.results import Result
+
+WHENS = ("early", "late")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The measured mIoU of some rows.
+
+    Attributes:
+        scores: row, column, ``early`` or ``late`` -> seed -> mIoU in %.
+        always: the columns that every row is judged on; the mean over targets is theirs.
+        strays: cells in the results that none of these rows asks for.
+    """
+
+    scores: dict[tuple[str, str, str], dict[int, float]]
+    always: tuple[str, ...]
+    strays: int
+
+    def of(self, row: str, columns: Iterable[str], when: str) -> dict[int, float]:
+        """Seed -> the mean over some columns; seeds that lack one of them are left out, as their mean is another."""
+        each = [self.scores.get((row, column, when), {}) for column in columns]
+        seeds = set.intersection(*(set(column) for column in each)) if each else set()
+        return {seed: sum(column[seed] for column in each) / len(each) for seed in sorted(seeds)}
+
+    @property
+    def left_out(self) -> str:
+        """A sentence on the strays; empty if there are none. They are worth a word if all rows were asked for."""
+        cells = f"{self.strays} measured fine-tunings belong" if self.strays > 1 else "1 measured fine-tuning belongs"
+        return f"{cells} to no row as the preset is now: left out." if self.strays else ""
+
+
+def measured(rows: Sequence[Row], preset: Preset, results: Sequence[Result]) -> Measured:
+    """Looks up the cells of some rows, at all seeds that occur in the results.
+
+    Raises:
+        UserError: the preset lacks what a row needs.
+    """
+    found = {(result.key, result.when): result.mean_iou for result in results if result.mean_iou is not None}
+    scores: dict[tuple[str, str, str], dict[int, float]] = {}
+    wanted: set[str] = set()
+    for cell in cells_of(rows, preset, sorted({result.seed for result in results})):
+        wanted.add(cell.key)
+        for when in WHENS:
+            if (cell.key, when) in found:
+                scores.setdefault((cell.row, cell.column, when), {})[cell.seed] = 100 * found[cell.key, when]
+    always = tuple(name for name, target in preset.targets.items() if target.always)
+    return Measured(scores, always, len({key for key, _ in found} - wanted))

@@ -1,0 +1,107 @@
+"""A preset: which datasets play the published roles, at which size: ``small``, ``paper``, or one's own YAML file."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field
+
+from mdpseg.config import (
+    AugmentConfig,
+    DatasetConfig,
+    EvalConfig,
+    FinetuneOptimConfig,
+    NetworkConfig,
+)
+from mdpseg.config.base import Positive, Settings
+from mdpseg.errors import UserError
+from mdpseg.recipe import load
+
+SHIPPED = ("small", "paper")
+
+
+class Role(Settings):
+    """The datasets that stand for one of the published ones."""
+
+    datasets: list[DatasetConfig] = Field(min_length=1)
+    images: Positive = Field(description="How many images they have together; epochs are turned into iterations by it.")
+
+
+class Target(Settings):
+    """One column: what is fine-tuned and judged."""
+
+    train: DatasetConfig
+    val: DatasetConfig
+    always: bool = Field(True, description="For every row; else only where a published figure stands.")
+    iterations: Positive | None = Field(None, description="Of fine-tuning; default: the preset's.")
+    evaluate_at: tuple[float, float] | None = Field(None, description="Early and late; default: the preset's.")
+    augment: AugmentConfig | None = Field(None, description="Of fine-tuning; default: the preset's.")
+
+
+class Pretraining(Settings):
+    """What all pretrainings share."""
+
+    batch_size: int = 16
+    augment: AugmentConfig = AugmentConfig()
+    sampling: str = "size"
+    checkpoint_every: Positive = 200
+    workers: int = 2
+
+
+class Finetuning(Settings):
+    """What all fine-tunings share."""
+
+    iterations: Positive
+    batch_size: int = 16
+    workers: int = 2
+    augment: AugmentConfig = AugmentConfig()
+    optim: FinetuneOptimConfig = FinetuneOptimConfig()
+    evaluate_at: tuple[float, float] = Field((0.1, 1.0), description="Early and late.")
+    eval: EvalConfig = EvalConfig()
+
+
+class Preset(Settings):
+    """Everything that the rows leave open."""
+
+    name: str
+    about: str = Field(description="Which dataset plays which role, and why.")
+    roles: dict[str, Role]
+    targets: dict[str, Target]
+    network: NetworkConfig
+    epoch_scale: Annotated[float, Field(gt=0)] = Field(1.0, description="Our epochs for one published epoch.")
+    pretraining: Pretraining = Pretraining()
+    finetuning: Finetuning
+    methods: dict[str, dict[str, Any]] = Field(
+        description="Method name -> settings of a pretraining (method, optim, network), as tuned for this preset."
+    )
+    start_by_hand: bool = Field(False, description="Too large to start unasked: `tables run` wants --start.")
+    merge: str | None = Field(None, description="Mapping file of the rows with merged label sets; shipped, or a path.")
+
+    def merge_file(self) -> Path:
+        """Where the mapping file lies.
+
+        Raises:
+            UserError: the preset names none.
+        """
+        if self.merge is None:
+            raise UserError(f"Preset {self.name} has no `merge` file, which rows with merged label sets need.")
+        shipped = Path(str(files("mdpseg.tables").joinpath(self.merge)))
+        return shipped if shipped.is_file() else Path(self.merge)
+
+
+def load_preset(name: str) -> Preset:
+    """Reads a preset by its name (``small``, ``paper``) or by its path.
+
+    Raises:
+        UserError: there is no such preset, or its settings are wrong.
+    """
+    if name in SHIPPED:
+        text = files("mdpseg.tables").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+        content: dict[str, Any] = yaml.safe_load(text)
+        return load(content, Preset)
+    if not Path(name).is_file():
+        raise UserError(f"No preset {name!r}; give {' or '.join(SHIPPED)}, or the path of a YAML file.")
+    return load(Path(name), Preset)

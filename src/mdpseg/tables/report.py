@@ -1,0 +1,201 @@
+"""The results page: what was run, what it says of each conclusion, and all tables. Same results, same page."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from mdpseg.tables import results
+from mdpseg.tables.cells import stage_recipe
+from mdpseg.tables.conclusions import ABLATION, BEYOND, CLOSE, CONCLUSIONS, Comparison, Conclusion
+from mdpseg.tables.grid import ROWS, TABLES, Stage, rows_of
+from mdpseg.tables.layout import LEGEND, TITLES, figures_of, grid, markdown, spread
+from mdpseg.tables.measured import Measured, measured
+from mdpseg.tables.preset import Preset
+from mdpseg.tables.results import Result
+from mdpseg.tables.statistics import Estimate
+from mdpseg.tables.verdicts import Verdict, judge, summary
+
+_HOW_TO_READ = f"""A comparison is paired: for each seed, the difference between two rows with the same labelled images
+and the same order of them, averaged over the targets that both rows are judged on; then mean ± half-width of the 95 %
+interval over seeds (Student's t), with the number of seeds in brackets. It *holds* where the interval lies above 0,
+*does not* where it lies below, and is *undecided* otherwise. Two rows are close ("C4 as C3") where the interval lies
+within {CLOSE:g} points of 0 to either side, and are not where it lies outside. The word of a conclusion is that of more
+than half of its comparisons. Each interval stands for itself: of comparisons between equals, one in forty would still
+read *holds*, and one in forty *does not*. Differences are in points of mIoU; the published ones are over the targets
+named, and beside them stands what was measured on the targets in their place."""
+
+
+def report_page(preset: Preset, results_path: Path, out: Path | None, report: Path) -> str:
+    """The whole page.
+
+    Args:
+        preset: the one that the results were measured with.
+        results_path: CSV file of what was measured.
+        out: the folder with the pictures, if there is one.
+        report: where the page will lie; links start there.
+
+    Raises:
+        UserError: the results are damaged, or the preset lacks what a row needs.
+    """
+    lines = results.read(results_path)
+    found = measured(ROWS, preset, lines)
+    parts = [
+        _head(preset, results_path, out, report, 1 + max((line.seed for line in lines), default=2)),
+        _what_was_run(preset, results_path, lines, found),
+        "## What the authors conclude, and what this replica says\n",
+        f"{_prose(_HOW_TO_READ)}\n",
+        _conclusions(CONCLUSIONS, found, preset),
+        "## Past the published tables\n",
+        _conclusions(BEYOND, found, preset),
+        _ablation(found, preset),
+        f"## The tables\n\n{_prose(LEGEND)}\n",
+        *(_table(table, preset, found, out, report) for table in TABLES),
+    ]
+    return "\n".join(parts)
+
+
+def _head(preset: Preset, results_path: Path, out: Path | None, report: Path, seeds: int) -> str:
+    chosen = "" if preset.name == "small" else f" --preset {preset.name}"
+    folder = f" --out {out.as_posix()}" if out else ""
+    named = f"--results {results_path.as_posix()}"
+    note = (
+        f"This page is generated from `{results_path.as_posix()}` by the second of these commands, after the first has "
+        "measured; do not edit it. What was investigated by hand is in `docs/investigation.md`."
+    )
+    return f"""# Results
+
+{_prose(note)}
+
+    mdpseg tables run{chosen} --seeds {seeds} --data-root DATA {named}
+    mdpseg tables show{chosen} {named}{folder} --report {report.as_posix()}
+"""
+
+
+def _what_was_run(preset: Preset, results_path: Path, lines: Sequence[Result], found: Measured) -> str:
+    rate, tuning = preset.pretraining, preset.finetuning
+    recipe = stage_recipe(Stage("VOC+ADE20K", "mdp-paper", 100), preset, 0)
+    passes = recipe["iterations"] * rate.batch_size
+    budget = (
+        f"Network: {preset.network.encoder}, {preset.network.decoder}. 100 published epochs are {preset.epoch_scale:g} "
+        f"times as many here: for VOC+ADE20K, {recipe['iterations']:,} iterations of {rate.batch_size} images, "
+        f"{passes:,} image passes, in crops of {rate.augment.crop} pixels. Fine-tuning: batches of "
+        f"{tuning.batch_size}, crops of {tuning.augment.crop}. Each seed has its own pretraining, its own labelled "
+        f"images and its own fine-tuning. Every other setting is in the preset, `{preset.name}.yaml`."
+    )
+    roles = [
+        [name, _list([dataset.name for dataset in role.datasets]), f"{role.images:,}"]
+        for name, role in preset.roles.items()
+    ]
+    targets = []
+    for name, target in preset.targets.items():
+        labelled = str(target.train.subset.count or "all")
+        iterations, evaluate_at = target.iterations or tuning.iterations, target.evaluate_at or tuning.evaluate_at
+        targets.append([name, target.train.name, labelled, f"{iterations:,}", f"{100 * evaluate_at[0]:g} %"])
+    return f"""## What was run
+
+{_prose(f"Preset `{preset.name}`. {preset.about}")}
+
+{_prose(budget)}
+
+{grid([["pretraining data", "here", "images"], *roles])}
+{grid([["target", "here", "labelled images", "iterations of fine-tuning", "early is after"], *targets])}
+{_prose(_provenance(results_path, lines, found))}
+"""
+
+
+def _provenance(results_path: Path, lines: Sequence[Result], found: Measured) -> str:
+    """How much was measured, when, and with which code."""
+    if not lines:
+        return f"Nothing is measured yet: `{results_path.as_posix()}` has no results."
+    dates = sorted({line.date for line in lines})
+    commits = ", ".join(dict.fromkeys(line.commit or "unknown" for line in sorted(lines, key=lambda line: line.date)))
+    runs = {line.key: line for line in lines}  # early and late are lines of one run, and both have its time
+    hours = sum(run.seconds * run.threads for run in runs.values()) / 3600
+    pretrainings = sum(run.kind == "pretraining" for run in runs.values())
+    seeds = sorted({line.seed for line in lines})
+    text = (
+        f"Measured: {pretrainings} pretrainings and {len(runs) - pretrainings} fine-tunings, {len(seeds)} seeds "
+        f"({', '.join(map(str, seeds))}), {hours:.1f} CPU hours, "
+        f"{' to '.join(dict.fromkeys([dates[0], dates[-1]]))}, commits {commits}."
+    )
+    return f"{text} {found.left_out}"
+
+
+def _conclusions(conclusions: Sequence[Conclusion], found: Measured, preset: Preset) -> str:
+    """All at a glance, then each with its figures."""
+    glance = [["", "conclusion", "the replica says"]]
+    details = []
+    for conclusion in conclusions:
+        verdicts = [judge(comparison, found, preset) for comparison in conclusion.comparisons]
+        said = summary([verdict.word for verdict in verdicts])
+        glance.append([conclusion.id, conclusion.text, f"**{said}**"])
+        details.append(
+            f"### {conclusion.id}: {said}\n\n{_prose(conclusion.text)}\n\n{_figures(verdicts, found.always)}"
+        )
+        details.append(f"{_prose(_who(conclusion.comparisons))}\n")
+    return "\n".join([grid(glance), *details])
+
+
+def _figures(verdicts: Sequence[Verdict], always: tuple[str, ...]) -> str:
+    reported = any(verdict.published is not None for verdict in verdicts)
+    names = [
+        "comparison",
+        *(["*published*", "measured, on the same"] if reported else []),
+        "measured",
+        "over",
+        "verdict",
+    ]
+    lines = [names]
+    for verdict in verdicts:
+        published = (
+            "" if verdict.published is None else f"{verdict.published:+.2f} ({_list(verdict.published_columns)})"
+        )
+        line = [verdict.comparison.text, *([published, _signed(verdict.same)] if reported else [])]
+        over = "all targets" if verdict.columns == always else _list(verdict.columns)
+        lines.append([*line, _signed(verdict.difference), over, verdict.word])
+    return grid(lines)
+
+
+def _ablation(found: Measured, preset: Preset) -> str:
+    """Ours over itself with one part taken back, a line a part."""
+    about = {row.id: row.about for row in ROWS}
+    lines = [["row", "what", "F4 over it, early", "late"]]
+    for part in dict.fromkeys(comparison.worse for comparison in ABLATION):
+        verdicts = [judge(comparison, found, preset) for comparison in ABLATION if comparison.worse == part]
+        cells = [f"{_signed(verdict.difference)} {verdict.word}".strip() for verdict in verdicts]
+        lines.append([part, about[part], *cells])
+    text = "What each part of ours brings, over all targets: where it *holds*, ours without that part is behind."
+    return f"### One part taken back at a time\n\n{text}\n\n{grid(lines)}"
+
+
+def _table(table: str, preset: Preset, found: Measured, out: Path | None, report: Path) -> str:
+    rows = rows_of(table)
+    text = f"### Table {table}. {TITLES[table]}\n\n{markdown(rows, figures_of(rows, preset, found), preset)}"
+    if out:
+        picture = Path(os.path.relpath(out / f"{table}.png", report.parent)).as_posix()
+        text += f"\n![Table {table} as a picture]({picture})\n"
+    return text
+
+
+def _who(comparisons: Sequence[Comparison]) -> str:
+    """The rows compared, in words."""
+    ids = {id for comparison in comparisons for id in (comparison.better, comparison.worse)}
+    rows = [row for row in ROWS if row.id in ids]
+    return "; ".join(
+        f"{row.id}: {row.about}" + (f" ({row.data}, {row.epochs} epochs)" if row.stages else "") for row in rows
+    )
+
+
+def _signed(figure: Estimate | None) -> str:
+    return "" if figure is None else spread(figure, "+.2f")
+
+
+def _list(columns: Sequence[str]) -> str:
+    return ", ".join(columns)
+
+
+def _prose(text: str) -> str:
+    return textwrap.fill(" ".join(text.split()), 120, break_long_words=False, break_on_hyphens=False)

@@ -1,0 +1,96 @@
+"""What was measured: a CSV file that is only ever appended to, one line an evaluation."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from mdpseg.errors import UserError
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line.
+
+    Attributes:
+        kind: ``pretraining`` (a line with times only) or ``finetuning``.
+        key: the cell's hash (that of the pretraining, if it is one).
+        row: the row that asked for it first; others with the same hash share it.
+        column: the target; empty for a pretraining.
+        seed: of the cell.
+        when: ``early`` or ``late``; empty for a pretraining.
+        iteration: of fine-tuning (of pretraining, its length).
+        mean_iou: 0 to 1; empty for a pretraining.
+        pixel_accuracy: 0 to 1; likewise.
+        seconds: wall-clock time of the whole run, on ``threads`` threads.
+        threads: of the process that ran it.
+        commit: of the code, where it is a checkout.
+        date: ISO.
+    """
+
+    kind: str
+    key: str
+    row: str
+    column: str
+    seed: int
+    when: str
+    iteration: int
+    mean_iou: float | None
+    pixel_accuracy: float | None
+    seconds: float
+    threads: int
+    commit: str
+    date: str
+
+
+_FIELDS = [field.name for field in fields(Result)]
+
+
+def append(path: Path, results: list[Result]) -> None:
+    """Adds lines at the end, all at once, also when several processes do."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", newline="", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        writer = csv.DictWriter(file, _FIELDS, lineterminator="\n")
+        if file.seek(0, os.SEEK_END) == 0:  # now, not when it was opened: another process may have been first
+            writer.writeheader()
+        for result in results:
+            writer.writerow({name: "" if value is None else value for name, value in asdict(result).items()})
+
+
+def read(path: Path) -> list[Result]:
+    """All lines; of a cell that was run again by hand, the newest.
+
+    Raises:
+        UserError: the file is not such a CSV file.
+    """
+    if not path.is_file():
+        return []
+    newest: dict[tuple[str, str], Result] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for number, line in enumerate(csv.DictReader(file), 2):
+            try:
+                if None in line or None in line.values():
+                    raise ValueError(f"expected {len(_FIELDS)} fields")
+                result = Result(
+                    kind=line["kind"],
+                    key=line["key"],
+                    row=line["row"],
+                    column=line["column"],
+                    seed=int(line["seed"]),
+                    when=line["when"],
+                    iteration=int(line["iteration"]),
+                    mean_iou=float(line["mean_iou"]) if line["mean_iou"] else None,
+                    pixel_accuracy=float(line["pixel_accuracy"]) if line["pixel_accuracy"] else None,
+                    seconds=float(line["seconds"]),
+                    threads=int(line["threads"]),
+                    commit=line["commit"],
+                    date=line["date"],
+                )
+            except (KeyError, TypeError, ValueError) as error:
+                raise UserError(f"{path}, line {number} is no result ({error}); correct or delete it.") from None
+            newest[result.key, result.when] = result
+    return list(newest.values())

@@ -1,0 +1,196 @@
+"""Runs cells: finished ones never again, interrupted ones from their checkpoint, a pretraining once for all."""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import multiprocessing
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from mdpseg.engine.finetune import Finetuned, finetune
+from mdpseg.engine.pretrain import pretrain
+from mdpseg.tables import results
+from mdpseg.tables.cells import Cell, PretrainingCell
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a grid lives.
+
+    Attributes:
+        runs: a folder for the runs, named by their hashes.
+        results: the CSV file.
+        data_root: where relative dataset paths start.
+    """
+
+    runs: Path
+    results: Path
+    data_root: Path
+
+
+def run_cells(cells: Iterable[Cell], place: Place, processes: int, say: Callable[[str], None]) -> int:
+    """Runs what is not finished yet, ``processes`` pretrainings (with their fine-tunings) at a time.
+
+    Args:
+        cells: in the order of importance.
+        place: where runs and results go.
+        processes: worker processes; the cores are shared out among them. 1: in this process.
+        say: takes one line for each finished group of cells.
+
+    Returns:
+        How many cells were run.
+
+    Raises:
+        UserError: a recipe, the data or the output folders are not as they should be.
+    """
+    groups = unfinished_groups(cells, place)
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    began = time.monotonic()
+
+    def report(done: int, group: list[Cell]) -> None:
+        minutes = (time.monotonic() - began) / 60
+        rows = f"{group[0].row}, seed {group[0].seed}: {', '.join(cell.column for cell in group)}"
+        say(f"{done} of {len(groups)} groups, {minutes:.0f} min: {rows}")
+
+    if processes == 1:
+        for done, group in enumerate(groups, 1):
+            _run_group(group, place)
+            report(done, group)
+    else:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(processes, context, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
+            futures = {pool.submit(_run_group, group, place): group for group in groups}
+            try:
+                for done, future in enumerate(as_completed(futures), 1):
+                    future.result()
+                    report(done, futures[future])
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    return sum(len(group) for group in groups)
+
+
+def unfinished_groups(cells: Iterable[Cell], place: Place) -> list[list[Cell]]:
+    """Cells without a late result, each once, those of one pretraining together."""
+    finished = _finished(place)
+    groups: dict[object, dict[str, Cell]] = {}
+    for cell in cells:
+        if cell.key not in finished:
+            group = cell.start.key if cell.start else (cell.config.init, cell.seed)
+            groups.setdefault(group, {}).setdefault(cell.key, cell)
+    return [list(group.values()) for group in groups.values()]
+
+
+def _run_group(group: list[Cell], place: Place) -> None:
+    with Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):  # each run's folder has its own log
+        _run_quietly(group, place)
+
+
+def _run_quietly(group: list[Cell], place: Place) -> None:
+    init = group[0].config.init  # scratch or imagenet, where nothing is pretrained
+    for pretraining in group[0].start.chain if group[0].start else []:
+        init = str(_pretrained(pretraining, group[0], place))
+    for cell in group:
+        out = place.runs / f"finetune-{cell.key}"
+        with _alone(out):
+            if cell.key in _finished(place):  # by another process, while this one waited
+                continue
+            run = finetune(cell.config, [f"out={out}", f"init={init}", *_shared(place), *_resume(out)])
+            results.append(place.results, _scores(cell, run))
+            shutil.rmtree(out)  # its scores are kept; a grid of networks would fill the disk
+
+
+def _pretrained(cell: PretrainingCell, asked_by: Cell, place: Place) -> Path:
+    """The weights of a pretraining, which is run, resumed, or awaited where another process is at it."""
+    out = place.runs / f"pretrain-{cell.key}"
+    weights = out / "weights.safetensors"
+    with _alone(out):
+        if (out / "README.md").is_file():  # written last
+            return weights
+        init = cell.config.init
+        if cell.parent is not None:
+            init = str(place.runs / f"pretrain-{cell.parent.key}" / "weights.safetensors")
+        run = pretrain(cell.config, [f"out={out}", f"init={init}", *_shared(place), *_resume(out)])
+        line = _line("pretraining", cell.key, asked_by, "", "", cell.config.iterations, None, None, run.seconds)
+        results.append(place.results, [line])
+        (out / "last.ckpt").unlink(missing_ok=True)  # as large as three networks, and of no more use
+        return weights
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Waits until no other process of the grid is at this run."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _finished(place: Place) -> set[str]:
+    return {result.key for result in results.read(place.results) if result.when == "late"}
+
+
+def _shared(place: Place) -> list[str]:
+    return [f"data_root={place.data_root}", "log_every=100"]
+
+
+def _resume(out: Path) -> list[str]:
+    if (out / "last.ckpt").is_file():
+        return ["resume=true"]
+    shutil.rmtree(out, ignore_errors=True)  # killed before its first checkpoint
+    return []
+
+
+def _scores(cell: Cell, run: Finetuned) -> list[results.Result]:
+    whens = dict(zip(sorted(run.scores), ("early", "late"), strict=True))
+    return [
+        _line("finetuning", cell.key, cell, cell.column, whens[step], step, s.mean_iou, s.pixel_accuracy, run.seconds)
+        for step, s in run.scores.items()
+    ]
+
+
+def _line(
+    kind: str,
+    key: str,
+    cell: Cell,
+    column: str,
+    when: str,
+    iteration: int,
+    mean_iou: float | None,
+    pixel_accuracy: float | None,
+    seconds: float,
+) -> results.Result:
+    return results.Result(
+        kind=kind,
+        key=key,
+        row=cell.row,
+        column=column,
+        seed=cell.seed,
+        when=when,
+        iteration=iteration,
+        mean_iou=None if mean_iou is None else round(mean_iou, 5),
+        pixel_accuracy=None if pixel_accuracy is None else round(pixel_accuracy, 5),
+        seconds=round(seconds, 1),
+        threads=torch.get_num_threads(),
+        commit=_commit(),
+        date=datetime.date.today().isoformat(),
+    )
+
+
+def _commit() -> str:
+    """The commit of a checkout; empty for an installed package."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""

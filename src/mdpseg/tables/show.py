@@ -1,0 +1,58 @@
+"""Prints the tables, and writes them as Markdown, CSV and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mdpseg.errors import UserError
+from mdpseg.files import write_text
+from mdpseg.tables import results
+from mdpseg.tables.grid import ROWS, Row
+from mdpseg.tables.layout import LEGEND, TITLES, figures_of, markdown, tidy_csv
+from mdpseg.tables.measured import measured
+from mdpseg.tables.preset import Preset
+
+
+def show_tables(rows: Sequence[Row], preset: Preset, results_path: Path, out: Path | None, report: Path | None) -> str:
+    """Some rows with their published and measured figures.
+
+    Args:
+        rows: of any tables.
+        preset: the one that the results were measured with.
+        results_path: CSV file of what was measured.
+        out: a folder for TABLE.md, TABLE.csv and TABLE.png of each table.
+        report: a file for the page with the conclusions, which is about all rows.
+
+    Returns:
+        The tables as Markdown.
+
+    Raises:
+        UserError: the results are damaged, the preset lacks what a row needs, or a report is asked for some rows only.
+    """
+    if report and len(rows) < len(ROWS):
+        raise UserError("--report is about all rows: leave out the tables and --rows.")
+    found = measured(rows, preset, results.read(results_path))
+    head = f"Preset {preset.name}. {preset.about}\n\n{LEGEND}\n"
+    if found.left_out and len(rows) == len(ROWS):
+        head += f"\n{found.left_out}\n"
+    pages = []
+    for table in dict.fromkeys(row.table for row in rows):
+        own = [row for row in rows if row.table == table]
+        figures = figures_of(own, preset, found)
+        title = f"Table {table}. {TITLES[table]}"
+        text = markdown(own, figures, preset)
+        pages.append(f"## {title}\n\n{text}")
+        if out:
+            from mdpseg.tables.plot import draw_table
+
+            out.mkdir(parents=True, exist_ok=True)
+            write_text(out / f"{table}.md", f"# {title}\n\n{head}\n{text}\n![The same as a picture]({table}.png)\n")
+            write_text(out / f"{table}.csv", tidy_csv(table, figures))
+            draw_table(out / f"{table}.png", own, figures, preset, f"{title}, preset {preset.name}")
+    if report:
+        from mdpseg.tables.report import report_page
+
+        report.parent.mkdir(parents=True, exist_ok=True)
+        write_text(report, report_page(preset, results_path, out, report))
+    return "\n".join([head, *pages])

@@ -1,0 +1,99 @@
+"""What the measured figures say of a comparison, and of a conclusion."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from mdpseg.tables.cells import columns_of
+from mdpseg.tables.conclusions import CLOSE, Comparison
+from mdpseg.tables.grid import ROWS
+from mdpseg.tables.measured import Measured
+from mdpseg.tables.preset import Preset
+from mdpseg.tables.published import published
+from mdpseg.tables.statistics import DOES_NOT, HOLDS, NOT_MEASURED, UNDECIDED, Estimate, ahead, close, estimate, paired
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A comparison with its figures, in points of mIoU.
+
+    Attributes:
+        comparison: of two rows.
+        published: the published difference, mean over ``published_columns``; None where there is none.
+        published_columns: the targets for which both rows have a published figure.
+        same: the measured difference over these targets.
+        columns: the targets compared here.
+        difference: the measured difference, mean over ``columns``; the word is about this one.
+        word: ``holds``, ``does not``, ``undecided`` or ``not measured``.
+    """
+
+    comparison: Comparison
+    published: float | None
+    published_columns: tuple[str, ...]
+    same: Estimate | None
+    columns: tuple[str, ...]
+    difference: Estimate | None
+    word: str
+
+
+def judge(comparison: Comparison, measured: Measured, preset: Preset) -> Verdict:
+    """Looks up both rows and compares them, seed by seed."""
+    rows = {row.id: row for row in ROWS}
+    of_better, of_worse = (columns_of(rows[id], preset) for id in (comparison.better, comparison.worse))
+    columns = comparison.columns or tuple(column for column in of_better if column in of_worse)
+    difference = estimate(_differences(comparison, measured, columns))
+    word = close(difference, CLOSE) if comparison.close else ahead(difference, comparison.times)
+    reported, on = _published(comparison)
+    same = estimate(_differences(comparison, measured, on))
+    return Verdict(comparison, reported, on, same, columns, difference, word)
+
+
+def summary(words: Sequence[str]) -> str:
+    """The word of more than half of the comparisons, else ``undecided``; then how many say what."""
+    counts = Counter(words)
+    word, most = counts.most_common(1)[0]
+    if words.count(NOT_MEASURED) == len(words):
+        return NOT_MEASURED
+    if 2 * most > len(words):
+        said = [f"{most} of {len(words)} comparison{'s' if len(words) > 1 else ''}"]
+    else:
+        word, said = UNDECIDED, [_counted(word, most)]
+    said += [_counted(other, count) for other, count in counts.most_common()[1:]]
+    return f"{word} ({'; '.join(said)})"
+
+
+def _counted(word: str, count: int) -> str:
+    """Such as ``1 holds``, ``2 hold``."""
+    plural = {HOLDS: "hold", DOES_NOT: "do not"}
+    return f"{count} {plural.get(word, word) if count > 1 else word}"
+
+
+def _differences(comparison: Comparison, measured: Measured, columns: Sequence[str]) -> list[float]:
+    """One value a seed."""
+    each = [
+        paired(measured.of(comparison.better, columns, when), measured.of(comparison.worse, columns, when))
+        for when in comparison.whens
+    ]
+    return list((paired(*each) if len(each) == 2 else each[0]).values())
+
+
+def _published(comparison: Comparison) -> tuple[float | None, tuple[str, ...]]:
+    """The published difference, and the targets it is over."""
+    values = {(figure.row, figure.column, figure.when): figure.value for figure in published()}
+    pair = (comparison.better, comparison.worse)
+    columns = tuple(
+        column
+        for column in dict.fromkeys(column for _, column, _ in values)
+        if column in (comparison.columns or (column,))
+        and all((row, column, when) in values for row in pair for when in comparison.whens)
+    )
+    if not columns:
+        return None, ()
+    early, *late = (
+        fmean(values[pair[0], column, when] - values[pair[1], column, when] for column in columns)
+        for when in comparison.whens
+    )
+    return early - sum(late), columns

@@ -1,0 +1,80 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mdpseg.recipe import load
+from mdpseg.tables import results
+from mdpseg.tables.cells import cells_of
+from mdpseg.tables.grid import ROWS
+from mdpseg.tables.preset import Preset
+from mdpseg.tables.run import Place, run_cells, unfinished_groups
+from tests import tiny
+from tests.tables import tiny_preset
+
+
+def cells(*ids, seeds=(0,), **more):
+    rows = [row for row in ROWS if row.id in ids]
+    return list(cells_of(rows, load(tiny_preset.content(**more), Preset), seeds))
+
+
+def place(folder):
+    return Place(folder / "runs", folder / "results.csv", folder)
+
+
+def scores(path):
+    return {(r.key, r.when): (r.iteration, r.mean_iou, r.pixel_accuracy) for r in results.read(path) if r.when}
+
+
+def test_rows_share_pretrainings_and_finished_cells_are_never_run_again(tmp_path):
+    said = []
+    assert run_cells(cells("B1", "E5", "E7"), place(tmp_path), 1, said.append) == 4  # E7 has two targets
+    lines = results.read(tmp_path / "results.csv")
+    assert sum(line.kind == "pretraining" for line in lines) == 3  # COCO once for B1 and E5, then ADE20K and VOC
+    assert {(line.when, line.iteration) for line in lines if line.when} == {("early", 1), ("late", 3)}
+    assert len(said) == 3
+    before = (tmp_path / "results.csv").read_text()
+    assert run_cells(cells("B1", "E5", "E7"), place(tmp_path), 1, said.append) == 0
+    assert (tmp_path / "results.csv").read_text() == before
+
+
+def test_a_cell_run_from_nothing_gives_the_same_figures(tmp_path):
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        run_cells(cells("A2"), place(folder), 1, lambda line: None)
+    a, b = scores(tmp_path / "a/results.csv"), scores(tmp_path / "b/results.csv")
+    assert a == b
+    assert len(a) == 2
+
+
+def test_groups_leave_out_what_is_finished(tmp_path):
+    wanted = cells("A2", "D3", "E7", seeds=(0, 1))
+    groups = unfinished_groups(wanted, place(tmp_path))
+    assert [(group[0].row, group[0].seed) for group in groups] == [("A2", 0), ("E7", 0), ("A2", 1), ("E7", 1)]
+    run_cells([cell for cell in wanted if cell.row == "E7" and cell.seed == 0], place(tmp_path), 1, lambda line: None)
+    groups = unfinished_groups(wanted, place(tmp_path))
+    assert [(group[0].row, group[0].seed) for group in groups] == [("A2", 0), ("A2", 1), ("E7", 1)]
+
+
+@pytest.mark.slow
+def test_a_killed_grid_goes_on_where_it_was_with_two_processes_and_ends_the_same(tmp_path):
+    preset = tiny_preset.write(tmp_path, epoch_scale=0.15)  # 60 steps: long enough to be killed in the middle
+    command = [sys.executable, "-m", "mdpseg", "tables", "run", "--rows", "A2,E7", "--preset", preset, "--seeds", 1]
+    command += ["--runs", tmp_path / "runs", "--results", tmp_path / "results.csv", "--processes", 2]
+    first = subprocess.Popen(list(map(str, command)), start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "runs").glob("pretrain-*/last.ckpt")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    assert not any(line.row == "A2" for line in results.read(tmp_path / "results.csv"))
+    again = tiny.command(*command[3:])
+    assert again.returncode == 0, again.stderr
+    [log] = (tmp_path / "runs").glob("pretrain-*/log.txt")
+    assert "resumed at step" in log.read_text()
+    whole = cells("A2", "E7", epoch_scale=0.15)
+    run_cells(whole, place(tmp_path / "whole"), 1, lambda line: None)
+    assert scores(tmp_path / "results.csv") == scores(tmp_path / "whole" / "results.csv")
