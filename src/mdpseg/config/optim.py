@@ -35,4 +35,6 @@ class PretrainOptimConfig(OptimConfig):
 class FinetuneOptimConfig(OptimConfig):
     """Optimiser and schedule of a fine-tuning: the same settings, other defaults."""
 
-    head_lr: Annotated[float, Field(gt=0)] = Field(10.0, description="Factor on the rate of the classifier.")
+    head_lr: Annotated[float, Field(gt=0)] = Field(
+        1.0, description="Factor on the rate of the classifier; one that starts at random wants 10."
+    )

@@ -86,6 +86,12 @@ class FinetuneConfig(RunConfig):
     iterations: Positive = 1000
     init: str = Field("scratch", description="scratch, imagenet, or a weights file (weights.safetensors of a run).")
     network: NetworkConfig | None = Field(None, description="Default: the small one, or the one of `init`'s weights.")
+    classifier: Literal["prototypes", "random"] = Field(
+        "prototypes", description="Start of the classifier: at the labelled images' class prototypes (ours); or random."
+    )
+    classifier_temperature: Annotated[float, Field(gt=0)] = Field(
+        0.07, description="Of the first logits: cosine with the prototype over this."
+    )
     augment: AugmentConfig = AugmentConfig()
     optim: FinetuneOptimConfig = FinetuneOptimConfig()
     evaluate_at: list[float] = Field(

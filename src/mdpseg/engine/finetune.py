@@ -16,6 +16,7 @@ from mdpseg.data.draws import Draws
 from mdpseg.data.open import label_space_of, open_dataset
 from mdpseg.engine.evaluate import Scores, earlier_scores, score_network, write_scores
 from mdpseg.engine.loop import train
+from mdpseg.engine.prototype_classifier import start_at_prototypes
 from mdpseg.engine.readme import finetune_readme
 from mdpseg.engine.run_folder import open_run
 from mdpseg.engine.runtime import make_fabric
@@ -77,6 +78,8 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
             run.record(step=step, mean_iou=scores[step].mean_iou, pixel_accuracy=scores[step].pixel_accuracy)
             write_scores(run.path / f"scores-{step}.json", scores[step])
 
+        if config.classifier == "prototypes" and not config.resume:
+            start_at_prototypes(network, reader, label_space, config.classifier_temperature, fabric.device)
         if config.resume:
             scores.update(earlier_scores(run.path, before=run.load_checkpoint()["step"]))
         train(

@@ -135,4 +135,4 @@ BEYOND = (
 )
 
 # Our setting over itself with one part taken back: ahead where that part brings something.
-ABLATION = _both(*(("F4", f"F{number}") for number in range(12, 19)))
+ABLATION = _both(*(("F4", f"F{number}") for number in (*range(12, 19), 20)))

@@ -146,6 +146,7 @@ ROWS: tuple[Row, ...] = (
     # What each part of ours brings: one taken back at a time.
     _one("F12", "ours without the supervised term", _TWO, "mdp", supervised_share=0.0),
     _one("F13", "ours with all classes in the denominator", _TWO, "mdp", denominator="all"),
+    _one("F20", "ours with the bank's prototypes", _TWO, "mdp", prototypes="bank", denominator="no_lookalikes"),
     _one("F14", "ours with catch-alls as any class", _TWO, "mdp", catch_all_as="class"),
     _one("F15", "ours with the published momentum", _TWO, "mdp", momentum=0.99),
     _one("F16", "ours with region and pixel mixing", _TWO, "mdp", mixing="both"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field
@@ -57,6 +57,7 @@ class Finetuning(Settings):
     iterations: Positive
     batch_size: int = 16
     workers: int = 2
+    classifier: Literal["prototypes", "random"] = "prototypes"
     augment: AugmentConfig = AugmentConfig()
     optim: FinetuneOptimConfig = FinetuneOptimConfig()
     evaluate_at: tuple[float, float] = Field((0.1, 1.0), description="Early and late.")

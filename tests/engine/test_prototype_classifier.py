@@ -1,0 +1,90 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mdpseg.data.readers.pairs import Sample
+from mdpseg.engine.prototype_classifier import start_at_prototypes
+from mdpseg.label_space import LabelSpace
+from tests import tiny
+
+SPACE = LabelSpace.concatenate({"target": ["a", "b", "never"]})
+
+
+def reader(sizes=((32, 32), (40, 36), (32, 64))):
+    samples = []
+    for number, (height, width) in enumerate(sizes):
+        source = torch.Generator().manual_seed(number)
+        image = torch.randint(0, 256, (3, height, width), dtype=torch.uint8, generator=source)
+        mask = torch.full((height, width), 255, dtype=torch.uint8)
+        mask[: height // 2] = 0
+        mask[height // 2 :, : width // 2] = 1
+        samples.append(Sample(image, mask, str(number)))
+    return tiny.ListReader(samples, ["a", "b", "never"], "target")
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    made = tiny.TinyNetwork()
+    made.set_classifier(3)
+    return made
+
+
+def slow_prototypes(network, data):
+    """Pixel by pixel, class by class."""
+    network.eval()
+    means = {0: [], 1: []}
+    for sample in data.samples:
+        features = network.head[0](network.features(network.pad(sample.image[None])))[0]
+        for label in means:
+            pixels = [
+                F.normalize(features[:, y, x], dim=0)
+                for y in range(features.shape[1])
+                for x in range(features.shape[2])
+                if 4 * y + 2 < sample.mask.shape[0]
+                and 4 * x + 2 < sample.mask.shape[1]
+                and sample.mask[4 * y + 2, 4 * x + 2] == label
+            ]
+            means[label].append(F.normalize(torch.stack(pixels).mean(0), dim=0))
+    return [F.normalize(torch.stack(means[label]).mean(0), dim=0) for label in means]
+
+
+def test_logits_are_cosines_with_the_prototypes_over_the_temperature(network):
+    data = reader()
+    start_at_prototypes(network, data, SPACE, 0.1, torch.device("cpu"))
+    assert network.training
+    with torch.no_grad():
+        prototypes = torch.stack(slow_prototypes(network, data))
+        features = network.features(network.pad(data.samples[0].image[None]))
+        cosine = torch.einsum("chw,kc->khw", F.normalize(network.head[0](features), dim=1)[0], prototypes)
+        assert torch.allclose(network.head(features)[0, :2], cosine / 0.1, atol=1e-3)
+
+
+def test_a_class_that_is_in_no_image_keeps_its_row_and_the_features_theirs(network):
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    start_at_prototypes(network, reader(), SPACE, 0.07, torch.device("cpu"))
+    after = network.state_dict()
+    for name, tensor in before.items():
+        if name.startswith("head."):
+            assert torch.equal(tensor[2], after[name][2])
+            assert not torch.equal(tensor[:2], after[name][:2])
+        else:
+            assert torch.equal(tensor, after[name])
+
+
+def test_a_large_target_is_not_read_whole(network, monkeypatch):
+    monkeypatch.setattr("mdpseg.engine.prototype_classifier._MOST_IMAGES", 2)
+    data = reader(sizes=((32, 32),) * 5)
+    read = []
+    monkeypatch.setattr(tiny.ListReader, "__getitem__", lambda self, i: read.append(i) or self.samples[i])
+    start_at_prototypes(network, data, SPACE, 0.07, torch.device("cpu"))
+    assert read == [0, 3]
+
+
+def test_nothing_labelled_leaves_the_random_start(network):
+    data = reader()
+    for sample in data.samples:
+        sample.mask.fill_(255)
+    before = network.head[1].weight.clone()
+    start_at_prototypes(network, data, SPACE, 0.07, torch.device("cpu"))
+    assert torch.equal(before, network.head[1].weight)
