@@ -1,0 +1,45 @@
+"""How good are frozen features before any fine-tuning? Each pixel takes the class of its nearest class prototype.
+
+    python benchmarks/nearest_prototype.py runs/trials/learned-0.13/weights.safetensors ...
+
+Prototypes are those of 100 labelled images of the target, of its validation images 60 are judged: what fine-tuning with
+`classifier: prototypes` starts from.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from trials import DATA, SEED, dataset
+
+TARGETS = ("msrc", "camvid", "facade")
+
+
+def main() -> None:
+    from mdpseg import weights
+    from mdpseg.config import DatasetConfig, EvalConfig
+    from mdpseg.data.open import label_space_of, open_dataset
+    from mdpseg.engine.evaluate import score_network
+    from mdpseg.engine.prototype_classifier import start_at_prototypes
+    from mdpseg.engine.runtime import make_fabric
+
+    fabric = make_fabric("cpu", "fp32")
+    print(f"| weights | {' | '.join(f'{target} mIoU %' for target in TARGETS)} |\n|{'---|' * (len(TARGETS) + 1)}")
+    for path in sys.argv[1:]:
+        cells = []
+        for target in TARGETS:
+            train, val = (
+                open_dataset(DatasetConfig.model_validate(dataset(target, split, subset=subset)), DATA)
+                for split, subset in (("train", {"count": 100, "seed": 1000 * SEED}), ("val", {"count": 60, "seed": 7}))
+            )
+            space = label_space_of([train], "class")
+            torch.manual_seed(0)
+            network = weights.start_network(path, None)
+            network.set_classifier(space.num_classes)
+            start_at_prototypes(network, train, space, 0.07, fabric.device)
+            cells.append(f"{100 * score_network(network, val, EvalConfig(), fabric, 0).mean_iou:.2f}")
+        print(f"| {Path(path).parent.name} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Trials on a seed that no reported row uses: what the small preset's settings were chosen by.
+
+    python benchmarks/trials.py TRIAL... [--classifier random --head-lr 10] [--late]     # appends to trials.csv
+    python benchmarks/trials.py --show
+
+A trial pretrains once (20,000 image passes, runs/trials/TRIAL) and fine-tunes on 100 images of each target, twice with
+other images. Fine-tuning stops after 30 of its 300 iterations unless --late is given.
+"""
+
+import argparse
+import csv
+import statistics
+from collections import defaultdict
+from pathlib import Path
+
+HERE = Path(__file__).parent
+RESULTS, RUNS, DATA = HERE / "trials.csv", HERE.parent / "runs/trials", HERE.parent.parent / "shared/data"
+FIELDS = ["trial", "classifier", "head_lr", "target", "draw", "early", "late"]
+SEED, DRAWS = 100, (0, 1)
+TARGETS = {"voc2012": "voc", "msrc": "msrc", "camvid": "camvid", "facade": "facade"}
+NETWORK = {"encoder": "tf_efficientnet_lite0", "decoder": "fpn", "decoder_channels": 64}
+SUPERVISED = ["method.objective=supervised", "optim.clip=5"]
+PAPER = ["method.scheme=mdp-paper", "method.momentum=0.99", "optim.clip=5", "network.projection=mlp"]
+BANK = ["method.prototypes=bank", "method.denominator=no_lookalikes"]
+LEARNED = ["method.prototypes=learned", "method.denominator=own_dataset"]
+# Settings beside the defaults; None: no pretraining.
+TRIALS: dict[str, list[str] | None] = {
+    "scratch": None,
+    "imagenet": None,
+    **{f"supervised-{rate}": [*SUPERVISED, f"optim.lr={rate}"] for rate in ("0.05", "0.1", "0.2")},
+    "paper-0.05": [*PAPER, "optim.lr=0.05", "method.bank_size=1024"],
+    "paper-0.1": [*PAPER, "optim.lr=0.1"],
+    **{f"bank-{rate}": [*BANK, f"optim.lr={rate}"] for rate in ("0.07", "0.13")},
+    "bank-0.13-half-supervised": [*BANK, "optim.lr=0.13", "method.supervised_share=0.5"],
+    **{f"learned-{rate}": [*LEARNED, f"optim.lr={rate}"] for rate in ("0.07", "0.13")},
+    "imagenet-supervised-0.1": ["init=imagenet", *SUPERVISED, "optim.lr=0.1"],
+    "imagenet-bank-0.13": ["init=imagenet", *BANK, "optim.lr=0.13"],
+}
+
+
+def dataset(folder: str, split: str, **more: object) -> dict[str, object]:
+    return {"name": TARGETS[folder], "reader": "folder", "path": folder, "split": split, **more}
+
+
+def pretrained(trial: str) -> str:
+    """What fine-tuning starts from; pretrains where that is not done yet."""
+    from mdpseg import pretrain
+
+    overrides = TRIALS[trial]
+    if overrides is None:
+        return trial
+    out = RUNS / trial
+    if not (out / "README.md").exists():  # written last
+        resume = ["resume=true"] if (out / "last.ckpt").exists() else []
+        voc = dataset("voc2012", "train", catch_all="background")
+        recipe = {
+            "data_root": str(DATA),
+            "out": str(out),
+            "datasets": [voc, dataset("msrc", "train"), dataset("camvid", "train")],
+            "iterations": 1250,
+            "network": NETWORK,
+            "augment": {"crop": 96},
+            "workers": 0,
+            "seed": SEED,
+        }
+        pretrain(recipe, [*overrides, *resume])
+    return str(out / "weights.safetensors")
+
+
+def judge(trial: str, classifier: str, head_lr: float, late: bool) -> None:
+    from mdpseg import finetune
+    from mdpseg.engine import loop
+
+    whole = loop.batches
+    if not late:  # the schedule is that of 300 iterations, of which the first 30 are run
+        loop.batches = lambda *args, **more: whole(*args, **{**more, "end": 30})
+    init = pretrained(trial)
+    for folder in TARGETS:
+        for draw in DRAWS:
+            seed = 1000 * SEED + draw
+            out = RUNS / f"{trial}-{classifier}-{head_lr}-{folder}-{draw}-{'late' if late else 'early'}"
+            recipe = {
+                "data_root": str(DATA),
+                "out": str(out),
+                "train": dataset(folder, "train", subset={"count": 100, "seed": seed}),
+                "val": dataset(folder, "val", subset={"count": 100, "seed": 7}),
+                "network": NETWORK,
+                "init": init,
+                "iterations": 300,
+                "evaluate_at": [0.1, 1.0] if late else [0.1],
+                "augment": {"crop": 96},
+                "workers": 0,
+                "seed": seed,
+                "classifier": classifier,
+                "optim": {"head_lr": head_lr},
+            }
+            scores = {step: f"{100 * score.mean_iou:.2f}" for step, score in finetune(recipe).scores.items()}
+            row = [trial, classifier, f"{head_lr:g}", folder, draw, scores.get(30, ""), scores.get(300, "")]
+            new = not RESULTS.exists()
+            with RESULTS.open("a", newline="") as file:
+                writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+                if new:
+                    writer.writeheader()
+                writer.writerow(dict(zip(FIELDS, row, strict=True)))
+    loop.batches = whole
+
+
+def show() -> None:
+    """Early mIoU %, both draws of each target, and the mean over the targets that were judged."""
+    trials: dict[tuple[str, ...], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in csv.DictReader(RESULTS.open()):
+        trials[row["trial"], row["classifier"], row["head_lr"]][row["target"]].append(float(row["early"]))
+    print(f"| trial | classifier | head_lr | {' | '.join(TARGETS)} | mean |\n|{'---|' * (len(TARGETS) + 4)}")
+    for key, targets in trials.items():
+        cells = [" / ".join(f"{value:.1f}" for value in targets.get(folder, [])) for folder in TARGETS]
+        mean = statistics.fmean(statistics.fmean(values) for values in targets.values())
+        print(f"| {' | '.join(key)} | {' | '.join(cells)} | {mean:.2f}{'' if len(targets) == 4 else ' *'} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("trials", nargs="*", metavar="TRIAL", help=", ".join(TRIALS))
+    parser.add_argument("--classifier", choices=["random", "prototypes"], default="random")
+    parser.add_argument("--head-lr", type=float, default=10)
+    parser.add_argument("--late", action="store_true")
+    parser.add_argument("--show", action="store_true")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.trials) - set(TRIALS):
+        parser.error(f"no trial {unknown.pop()}; there are {', '.join(TRIALS)}")
+    for trial in arguments.trials:
+        judge(trial, arguments.classifier, arguments.head_lr, arguments.late)
+    if arguments.show:
+        show()
+
+
+if __name__ == "__main__":
+    main()
