@@ -1,11 +1,14 @@
-# make demo | test | test-fast | lint | types: each makes .venv first, with everything installed.
+# make demo | test | test-fast | lint | types | fuzz: each makes .venv first, with everything installed.
 PYTHON ?= python3
 BIN := .venv/bin
 
 # Two torch processes on few cores get in each other's way unless idle threads sleep.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test test-fast lint types clean
+FUZZ_SECONDS ?= 60
+FUZZ_LIMITS := -rss_limit_mb=3000 -timeout=20 -artifact_prefix=fuzz/ -print_final_stats=1
+
+.PHONY: demo test test-fast lint types fuzz clean
 
 demo: .venv/installed
 	rm -rf runs/demo
@@ -23,6 +26,12 @@ lint: .venv/installed
 
 types: .venv/installed
 	$(BIN)/mypy
+
+fuzz: .venv/installed
+	$(BIN)/pip install -q -e ".[fuzz]"
+	$(BIN)/python fuzz/make_corpus.py
+	$(BIN)/python fuzz/fuzz_recipe.py -max_total_time=$(FUZZ_SECONDS) $(FUZZ_LIMITS) -max_len=20000 fuzz/corpus/recipe
+	$(BIN)/python fuzz/fuzz_weights.py -max_total_time=$(FUZZ_SECONDS) $(FUZZ_LIMITS) -max_len=60000 fuzz/corpus/weights
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -11,12 +11,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 import mdpseg
 from mdpseg import cli
 from tests import tiny
 
 torch.set_num_threads(1)
+
+# The same examples each time, and no database beside the repository.
+settings.register_profile("mdpseg", deadline=None, derandomize=True, database=None, max_examples=100)
+settings.load_profile("mdpseg")
 
 
 @pytest.fixture(scope="session")

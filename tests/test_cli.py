@@ -21,7 +21,7 @@ assert not heavy, heavy
 """
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["pretrain", "--help"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["--help"], ["pretrain", "--help"], ["data", "check", "--help"]], ids=" ".join)
 def test_help_does_not_wait_for_torch(arguments):
     done = subprocess.run(
         [sys.executable, "-c", QUICK.format(arguments=arguments)], capture_output=True, text=True, check=False

@@ -162,5 +162,5 @@ def test_a_recipe_that_is_not_there_or_is_binary(tmp_path):
     with pytest.raises(UserError, match="No recipe at"):
         load(tmp_path / "none.yaml", PretrainConfig)
     (tmp_path / "r.yaml").write_bytes(b"\xff\xfe\x00\x80")
-    with pytest.raises(UserError, match="not valid YAML"):
+    with pytest.raises(UserError, match="not UTF-8 text"):
         load(tmp_path / "r.yaml", PretrainConfig)

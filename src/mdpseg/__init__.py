@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from mdpseg.engine.finetune import finetune
     from mdpseg.engine.predict import predict
     from mdpseg.engine.pretrain import pretrain
+    from mdpseg.engine.replay import replay
     from mdpseg.errors import UserError
     from mdpseg.label_space import LabelSpace
 
 __version__ = "0.1.0"
-__all__ = ["LabelSpace", "UserError", "evaluate", "finetune", "predict", "pretrain"]
+__all__ = ["LabelSpace", "UserError", "evaluate", "finetune", "predict", "pretrain", "replay"]
 
 # Imported at first use: `import mdpseg` and `mdpseg --help` must not wait for torch.
 _HOME = {
@@ -24,6 +25,7 @@ _HOME = {
     "finetune": "mdpseg.engine.finetune",
     "predict": "mdpseg.engine.predict",
     "pretrain": "mdpseg.engine.pretrain",
+    "replay": "mdpseg.engine.replay",
 }
 _MODULES = ("bank", "config", "data", "losses", "metrics", "mixing", "network", "weights")
 

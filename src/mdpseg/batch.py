@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ class Batch:
         pixel_partners: int64 [B], the images that it is blended with.
         partner_targets: int64 [B, H, W], the partner's targets, set once the batch is mixed.
         names: "dataset/image id" of each image.
+        own: how many images are learned from, the first ones; the others are there to be mixed in. Default: all.
     """
 
     images: Tensor
@@ -33,11 +35,31 @@ class Batch:
     pixel_partners: Tensor
     partner_targets: Tensor | None = None
     names: tuple[str, ...] = ()
+    own: int | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The same batch with every tensor on ``device``."""
-        tensors = {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
-        return replace(self, **{name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()})
+        tensors: dict[str, Any] = {
+            name: tensor.to(device, non_blocking=True) for name, tensor in self._tensors().items()
+        }
+        return replace(self, **tensors)
+
+    def first(self, count: int) -> Batch:
+        """The first ``count`` images of the batch."""
+        tensors: dict[str, Any] = {name: tensor[:count] for name, tensor in self._tensors().items()}
+        return replace(self, **tensors, names=self.names[:count], own=None)
+
+    def state(self) -> dict[str, Any]:
+        """Its fields, to be written to a file; :meth:`from_state` reads them."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @staticmethod
+    def from_state(state: dict[str, Any]) -> Batch:
+        """The batch that :meth:`state` gave."""
+        return Batch(**state)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
 
     def __len__(self) -> int:
         return len(self.images)

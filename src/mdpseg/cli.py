@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from mdpseg.data.commands import app as data
 from mdpseg.errors import UserError
 from mdpseg.tables.commands import app as tables
 
@@ -18,6 +19,7 @@ app = typer.Typer(
     help="Pretrain one segmentation network on many datasets whose label sets do not agree; fine-tune it on yours.",
 )
 
+app.add_typer(data, name="data")
 app.add_typer(tables, name="tables")
 
 Recipe = Annotated[Path, typer.Argument(help="YAML recipe.")]
@@ -25,6 +27,10 @@ Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as optim.lr=0.1.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in its folder.")]
+Devices = Annotated[int | None, typer.Option("--devices", help="Devices a machine, one process each.")]
+Nodes = Annotated[
+    int | None, typer.Option("--nodes", help="Machines; start the command on each, or by torchrun, srun.")
+]
 
 
 @app.callback()
@@ -46,19 +52,45 @@ def demo(
 
 
 @app.command()
-def pretrain(recipe: Recipe, overrides: Overrides = None, resume: Resume = False) -> None:
+def pretrain(
+    recipe: Recipe, overrides: Overrides = None, resume: Resume = False, devices: Devices = None, nodes: Nodes = None
+) -> None:
     """Pretrain one network on several datasets."""
     from mdpseg.engine.pretrain import pretrain
 
-    pretrain(recipe, [*(overrides or []), *(["resume=true"] if resume else [])])
+    pretrain(recipe, [*(overrides or []), *_as_overrides(resume, devices, nodes)])
 
 
 @app.command()
-def finetune(recipe: Recipe, overrides: Overrides = None, resume: Resume = False) -> None:
+def finetune(
+    recipe: Recipe, overrides: Overrides = None, resume: Resume = False, devices: Devices = None, nodes: Nodes = None
+) -> None:
     """Fine-tune a network on one dataset."""
     from mdpseg.engine.finetune import finetune
 
-    finetune(recipe, [*(overrides or []), *(["resume=true"] if resume else [])])
+    finetune(recipe, [*(overrides or []), *_as_overrides(resume, devices, nodes)])
+
+
+def _as_overrides(resume: bool, devices: int | None, nodes: int | None) -> list[str]:
+    given = {"resume": "true" if resume else None, "devices": devices, "nodes": nodes}
+    return [f"{name}={value}" for name, value in given.items() if value is not None]
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="replay-STEP.pt of a run that stopped at a loss that is not finite.")],
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"] | None, typer.Option(help="Default: as in the run.")
+    ] = None,
+) -> None:
+    """Run the batch whose loss was not finite once more, and name the first layer that is not."""
+    from rich.console import Console
+
+    from mdpseg.engine.replay import replay
+
+    found = replay(file, device)
+    Console().print(f"step {found.step}: {', '.join(found.names)}", found.table(), markup=False, highlight=False)
+    typer.echo(f"first not finite: {found.culprit or 'nothing; it came out finite here'}")
 
 
 @app.command()

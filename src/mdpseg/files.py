@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from mdpseg.errors import UserError
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+_TEMPORARY = ".tmp-"
+
+
+def write_whole(path: Path, write: Callable[[Path], object], keep: Path | None = None) -> None:
     """Calls ``write`` with a temporary path beside ``path``, flushes it to the disk and renames it to ``path``.
 
     Whatever ``write`` raises passes through, and then ``path`` is as it was.
+
+    Args:
+        path: the file.
+        write: takes the path to write to.
+        keep: where the file goes that stood at ``path`` before; default: it is gone.
+
+    Raises:
+        UserError: the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{path.suffix}")
+    temporary = _temporary(path)
     try:
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with full_disk_is_told(path):
+            write(temporary)
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            if keep is not None and path.exists():
+                _move_aside(path, keep)
+            temporary.replace(path)
+            _flush_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -25,3 +43,64 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes a text file whole."""
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+@contextmanager
+def full_disk_is_told(path: Path) -> Iterator[None]:
+    """Turns what a full disk raises, in Python or below it, into a message.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    try:
+        yield
+    except Exception as error:
+        if _is_full_disk(error):
+            raise UserError(
+                f"{path} cannot be written, the disk is full; make room there. What was written before is whole."
+            ) from error
+        raise
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Removes what killed processes were writing; call it where no other process writes to ``folder``."""
+    for leftover in folder.glob(f"{_TEMPORARY}*"):
+        leftover.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
+
+
+def _move_aside(path: Path, keep: Path) -> None:
+    """Gives ``path`` the name ``keep`` too, so that it is there at every moment, under one of both."""
+    link = _temporary(keep)
+    try:
+        os.link(path, link)
+        link.replace(keep)
+    except OSError:  # a file system without hard links
+        path.replace(keep)
+    finally:
+        link.unlink(missing_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Makes a renaming last through a power failure."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    except OSError:  # not every file system can
+        pass
+    finally:
+        os.close(number)
+
+
+def _is_full_disk(error: BaseException | None) -> bool:
+    """Whether it, or what it came from, says so: torch and safetensors have errors of their own."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if f"(os error {errno.ENOSPC})" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -98,6 +98,9 @@ class LabelSpace:
                     f"Dataset {dataset!r} has {len(names)} classes; masks of 8 bits hold at most 255 (255 itself is "
                     "'ignored')."
                 )
+            for name in names:  # they may come from the header of somebody's weights file
+                if not isinstance(name, str) or not name.strip() or not name.isprintable():
+                    raise UserError(f"Dataset {dataset!r} has a class {name!r:.60}; expected a name in plain text.")
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise UserError(f"Dataset {dataset!r} names class {twice[0]!r} more than once; names must differ.")

@@ -88,7 +88,11 @@ def pixel_mix(images: Tensor, lam: Tensor, partners: Tensor) -> Tensor:
 
 
 def mix_batch(batch: Batch) -> Batch:
-    """Applies the mixes that a batch carries: first the pasted boxes, then the blending of what came of them."""
+    """Applies the mixes that a batch carries: first the pasted boxes, then the blending of what came of them.
+
+    What was there only to be mixed in is left out of the result.
+    """
     images, targets = region_mix(batch.images, batch.targets, batch.boxes, batch.region_partners)
     blended = pixel_mix(images, batch.lam, batch.pixel_partners)
-    return replace(batch, images=blended, targets=targets, partner_targets=targets[batch.pixel_partners])
+    mixed = replace(batch, images=blended, targets=targets, partner_targets=targets[batch.pixel_partners])
+    return mixed if batch.own in (None, len(batch)) else mixed.first(batch.own)

@@ -97,6 +97,8 @@ class SegmentationNetwork(nn.Module):
     def pad(self, images: Tensor) -> Tensor:
         """Images [B, 3, H, W] as float32, with grey below and to the right up to multiples of 32."""
         below, right = (-side % STRIDE for side in images.shape[-2:])
+        if images.shape[-2] + below == images.shape[-1] + right == STRIDE:
+            right += STRIDE  # a group norm refuses maps of a single value
         return F.pad(images.float(), (0, right, 0, below), value=float(self.mean.mean() * 255))
 
 

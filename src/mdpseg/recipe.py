@@ -11,9 +11,15 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from mdpseg import yaml_text
 from mdpseg.errors import UserError
 
 Config = TypeVar("Config", bound=BaseModel)
+
+# A message is for reading: so many faults at once, each of so many characters.
+MOST_FAULTS = 5
+LONGEST_FAULT = 400
+LONGEST_VALUE = 100
 
 
 def load(config: Config | Mapping[str, Any] | str | Path, kind: type[Config], overrides: Sequence[str] = ()) -> Config:
@@ -42,7 +48,28 @@ def load(config: Config | Mapping[str, Any] | str | Path, kind: type[Config], ov
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{source}: " + "; ".join(_explain(e, kind) for e in error.errors())) from None
+        faults = error.errors()
+        more = f"; and {len(faults) - MOST_FAULTS} more" if len(faults) > MOST_FAULTS else ""
+        shown = "; ".join(_short(_explain(fault, kind)) for fault in faults[:MOST_FAULTS])
+        raise UserError(f"{source}: {shown}{more}") from None
+
+
+def load_any(path: Path, kinds: Mapping[str, type[BaseModel]], overrides: Sequence[str] = ()) -> BaseModel:
+    """Makes the configuration of whichever command a recipe is for.
+
+    Args:
+        path: the YAML file.
+        kinds: a key that only one command's recipes have -> their configuration.
+        overrides: as for :func:`load`.
+
+    Raises:
+        UserError: it has none of the keys, or as :func:`load`.
+    """
+    content = _read_yaml(path)
+    kind = next((kind for key, kind in kinds.items() if key in content), None)
+    if kind is None:
+        raise UserError(f"{path} has none of the keys {', '.join(kinds)}, by which recipes are told apart; add one.")
+    return load(path, kind, overrides)
 
 
 def dump(config: BaseModel) -> str:
@@ -53,10 +80,7 @@ def dump(config: BaseModel) -> str:
 def _read_yaml(path: Path) -> Any:
     if not path.is_file():
         raise UserError(f"No recipe at {path}; give the path of a YAML file.")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    content = yaml_text.read(path, str(path))
     if not isinstance(content, dict):
         raise UserError(f"{path} holds {type(content).__name__}; expected settings, one `key: value` a line.")
     return content
@@ -67,9 +91,9 @@ def _apply(content: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise UserError(f"Override {override!r} is not of the form key=value, such as optim.lr=0.1.")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UserError(f"Override {override!r}: {text!r} is not a YAML value.") from None
+        value = yaml_text.parse(text)
+    except yaml_text.BadYamlError:
+        raise UserError(f"Override {_short(repr(override))}: the part after = is not a YAML value.") from None
     place: Any = content
     *parents, last = key.split(".")
     try:
@@ -102,7 +126,11 @@ def _explain(error: Any, kind: type[BaseModel]) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "value_error":
         return message
-    return f"{location} is {error['input']!r}: {message[0].lower() + message[1:]}"
+    return f"{location} is {_short(repr(error['input']), LONGEST_VALUE)}: {message[0].lower() + message[1:]}"
+
+
+def _short(text: str, most: int = LONGEST_FAULT) -> str:
+    return text if len(text) <= most else f"{text[: most - 4]} ..."
 
 
 def _model_at(kind: type[BaseModel], location: Sequence[str | int]) -> type[BaseModel]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import timm
+import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -20,6 +22,9 @@ from mdpseg.label_space import LabelSpace
 from mdpseg.network import SegmentationNetwork
 
 _FORMAT = "mdpseg-1"
+_EXPECTED = "expected the weights.safetensors of a run"
+_STORED_AS = {torch.float32: ("F32", "F64", "F16", "BF16"), torch.int64: ("I64",), torch.bool: ("BOOL",)}
+LARGEST_HEADER = 2**22  # bytes: some ten thousand tensors
 
 
 @dataclass(frozen=True)
@@ -69,30 +74,107 @@ def save(path: Path, weights: Weights) -> None:
 
 
 def load(path: Path) -> Weights:
-    """Reads a weights file.
+    """Reads a weights file. What its header claims is checked before any of it is allocated; nothing in it is run.
 
     Raises:
-        UserError: there is no such file, or it is not a weights file of mdpseg.
+        UserError: there is no such file, it is not a weights file of mdpseg, or its tensors do not fit its network.
     """
     if not path.is_file():
-        raise UserError(f"No weights file at {path}; expected the weights.safetensors of a run.")
+        raise UserError(f"No weights file at {path}; {_EXPECTED}.")
+    _check_header(path)
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            if metadata.get("format") != _FORMAT:
+                raise UserError(f"{path} was not written by mdpseg ({_FORMAT}); {_EXPECTED}.")
+            network, label_space, head = _read_metadata(path, metadata)
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            found = {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
+            _check_tensors(path, found, _expected_at(path, network, label_space.num_classes, head, found))
+            tensors = {name: file.get_tensor(name) for name in found}
     except SafetensorError as error:
+        raise UserError(f"{path} is not a safetensors file ({error}); {_EXPECTED}.") from None
+    prototypes, present = tensors.pop("prototypes.vectors", None), tensors.pop("prototypes.present", None)
+    return Weights(network, tensors, label_space, head, prototypes, present)
+
+
+def _check_header(path: Path) -> None:
+    """Refuses other files and absurd headers by their first bytes: 8 of the header's length, then its brace."""
+    with path.open("rb") as file:
+        start = file.read(9)
+    if start[8:] != b"{" and start.startswith((b"PK\3\4", b"\x80")):
         raise UserError(
-            f"{path} is not a safetensors file ({error}); expected the weights.safetensors of a run."
-        ) from None
-    if metadata.get("format") != _FORMAT:
-        raise UserError(f"{path} was not written by mdpseg ({_FORMAT}); expected the weights.safetensors of a run.")
+            f"{path} is a pickle, which could run code once it is opened, so it is not; only safetensors is read, "
+            f"{_EXPECTED}."
+        )
+    length = int.from_bytes(start[:8], "little")
+    if start[8:] == b"{" and length > LARGEST_HEADER:
+        raise UserError(
+            f"{path} claims a header of {length} bytes, and at most {LARGEST_HEADER} are read; {_EXPECTED}."
+        )
+
+
+def _read_metadata(path: Path, metadata: Mapping[str, str]) -> tuple[NetworkConfig, LabelSpace, str]:
     try:
         network = NetworkConfig.model_validate_json(metadata["network"])
         label_space = LabelSpace.from_json(metadata["label_space"])
+        return network, label_space, metadata["head"]
+    except RecursionError:
+        raise UserError(f"{path} has damaged metadata: they are nested too deeply; {_EXPECTED}.") from None
     except (ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} has damaged metadata: {' '.join(str(error).split())}") from None
-    prototypes, present = tensors.pop("prototypes.vectors", None), tensors.pop("prototypes.present", None)
-    return Weights(network, tensors, label_space, metadata["head"], prototypes, present)
+        reason = f"{' '.join(str(error).split()):.300}"
+        raise UserError(f"{path} has damaged metadata: {reason}; {_EXPECTED}.") from None
+
+
+def _expected_at(
+    path: Path, network: NetworkConfig, num_classes: int, head: str, names: Container[str]
+) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    try:
+        return expected_tensors(network, num_classes, head, names)
+    except UserError as error:
+        raise UserError(f"{path} names a network that cannot be made: {error}") from None
+
+
+def expected_tensors(
+    config: NetworkConfig, num_classes: int, head: str, names: Container[str] = ()
+) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    """Names, shapes and dtypes of a network's tensors; nothing is allocated, however large it is.
+
+    Args:
+        config: which network.
+        num_classes: rows of the classifier, or number of prototypes.
+        head: ``projection`` or ``classifier``.
+        names: if prototypes are among them, prototypes are expected.
+    """
+    with torch.device("meta"):
+        network = SegmentationNetwork(config)
+        if head == "projection":
+            network.set_projection()
+        else:
+            network.set_classifier(num_classes)
+    expected = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in network.state_dict().items()}
+    if "prototypes.vectors" in names or "prototypes.present" in names:
+        expected["prototypes.vectors"] = (num_classes, config.embedding_dim), torch.float32
+        expected["prototypes.present"] = (num_classes,), torch.bool
+    return expected
+
+
+def _check_tensors(
+    path: Path,
+    found: Mapping[str, tuple[tuple[int, ...], str]],
+    expected: Mapping[str, tuple[tuple[int, ...], torch.dtype]],
+) -> None:
+    faults = [f"{name} is missing" for name in expected if name not in found]
+    faults += [f"{name:.60} has no place in its network" for name in found if name not in expected]
+    for name in expected.keys() & found.keys():
+        (shape, kind), (wanted, dtype) = found[name], expected[name]
+        if shape != wanted:
+            faults.append(f"{name} has shape {list(shape)} instead of {list(wanted)}")
+        elif kind not in _STORED_AS.get(dtype, ()):
+            faults.append(f"{name} is stored as {kind} instead of {dtype}")
+    if faults:
+        more = f" (and {len(faults) - 1} more)" if faults[1:] else ""
+        raise UserError(f"{path} does not hold the weights of its own network: {min(faults)}{more}; {_EXPECTED}.")
 
 
 def start_network(init: str, config: NetworkConfig | None) -> SegmentationNetwork:

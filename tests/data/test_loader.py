@@ -3,11 +3,13 @@ import torch
 
 from mdpseg.config import AugmentConfig
 from mdpseg.data.draws import Draws
-from mdpseg.data.loader import MixingDraws, batches
+from mdpseg.data.loader import batches
 from mdpseg.data.open import label_space_of
 from mdpseg.data.readers.pairs import Sample
+from mdpseg.data.share import MixingDraws
 from mdpseg.errors import UserError
 from mdpseg.label_space import UNLABELLED
+from mdpseg.mixing import mix_batch
 from tests.tiny import ListReader
 
 CROP = AugmentConfig(crop=32)
@@ -115,14 +117,30 @@ def test_steps_do_not_repeat_each_other():
     assert not torch.equal(first.images, second.images)
 
 
-def test_ranks_split_a_step_without_overlap():
-    whole = run(end=2)
-    parts = [run(end=2, rank=rank, ranks=3) for rank in range(3)]
-    for step in range(2):
-        rows = [part[step].images for part in parts]
-        assert [len(row) for row in rows] == [2, 2, 2]
-        together = torch.stack(rows, dim=1).flatten(0, 1)  # rank r holds draws r, r + 3
-        assert torch.equal(together, whole[step].images)
+@pytest.mark.parametrize("kind", ["off", "region", "pixel", "both"])
+@pytest.mark.parametrize("ranks, batch_size", [(2, 6), (3, 6), (3, 7), (4, 5), (6, 6)])
+def test_ranks_split_a_step_and_mix_it_as_one_process_does(ranks, batch_size, kind):
+    """Partners come from the whole step; a rank builds those of other shares too, and leaves them out again."""
+    more = {"end": 4, "batch_size": batch_size, "mixing": MixingDraws(kind, 0.7)}
+    whole = [mix_batch(batch) for batch in run(**more)]
+    parts = [run(**more, rank=rank, ranks=ranks) for rank in range(ranks)]
+    for step in range(4):
+        mixed = [mix_batch(part[step]) for part in parts]
+        assert sum(len(part) for part in mixed) == batch_size
+        assert sum((part.names for part in mixed), ()) == whole[step].names
+        for name in ("images", "targets", "datasets", "lam"):
+            assert torch.equal(torch.cat([getattr(part, name) for part in mixed]), getattr(whole[step], name))
+        blended = whole[step].lam < 1
+        partners = torch.cat([part.partner_targets for part in mixed])
+        assert torch.equal(partners[blended], whole[step].partner_targets[blended])
+
+
+def test_a_rank_builds_no_more_partners_than_it_needs():
+    alone = run(end=3, batch_size=6, rank=1, ranks=3)
+    assert [len(batch) for batch in alone] == [2, 2, 2]
+    mixed = run(end=30, batch_size=6, rank=1, ranks=3, mixing=BOTH)
+    assert {batch.own for batch in mixed} == {2}
+    assert 2 < sum(len(batch) for batch in mixed) / 30 < 2 * 2.25
 
 
 def test_partners_are_of_another_dataset_where_there_is_one():

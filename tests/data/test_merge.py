@@ -7,11 +7,12 @@ import yaml
 import mdpseg.data.merge as module
 from mdpseg.config import AugmentConfig
 from mdpseg.data.draws import Draws
-from mdpseg.data.loader import MixingDraws, batches
+from mdpseg.data.loader import batches
 from mdpseg.data.merge import merge_readers, read_mapping
 from mdpseg.data.open import label_space_of
 from mdpseg.data.readers import ade20k, voc
 from mdpseg.data.readers.pairs import Sample
+from mdpseg.data.share import MixingDraws
 from mdpseg.errors import UserError
 from tests.tiny import ListReader
 

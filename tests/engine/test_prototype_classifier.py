@@ -36,7 +36,7 @@ def slow_prototypes(network, data):
     means = {0: [], 1: []}
     for sample in data.samples:
         features = network.head[0](network.features(network.pad(sample.image[None])))[0]
-        for label in means:
+        for label, found in means.items():
             pixels = [
                 F.normalize(features[:, y, x], dim=0)
                 for y in range(features.shape[1])
@@ -45,7 +45,7 @@ def slow_prototypes(network, data):
                 and 4 * x + 2 < sample.mask.shape[1]
                 and sample.mask[4 * y + 2, 4 * x + 2] == label
             ]
-            means[label].append(F.normalize(torch.stack(pixels).mean(0), dim=0))
+            found.append(F.normalize(torch.stack(pixels).mean(0), dim=0))
     return [F.normalize(torch.stack(means[label]).mean(0), dim=0) for label in means]
 
 

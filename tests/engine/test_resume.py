@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 
 import pytest
+import torch
 import yaml
 
 import mdpseg
-from mdpseg.engine import loop
+from mdpseg.engine import finetune, loop
 from mdpseg.engine.optim import learning_rate
 from mdpseg.errors import UserError
 from tests import tiny
@@ -47,8 +48,8 @@ def stopped(command, out, monkeypatch, **more):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def without_curves():
-    """Drawing takes longer than these runs."""
+def without_curves(pretrained):
+    """Drawing takes longer than these runs; the run that all tests share is made before, with curves."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "draw_curves", lambda run: None)
         yield
@@ -72,6 +73,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(whole, workers, t
     assert tiny.same(tiny.tensors(out), tiny.tensors(expected))
     assert tiny.losses(out) == tiny.losses(expected)
     assert "resumed at step 2" in (out / "log.txt").read_text()
+    assert "another schedule" not in (out / "log.txt").read_text()
     assert result.weights == out / "weights.safetensors"
 
 
@@ -157,6 +159,7 @@ def test_more_iterations_continue_a_finished_run(tmp_path):
     run("pretrain", recipe("pretrain", out), "resume=true", "iterations=8")
     assert [record["step"] for record in tiny.losses(out)] == list(range(1, 9))
     assert yaml.safe_load((out / "recipe.yaml").read_text())["iterations"] == 8
+    assert "another schedule from here on: iterations 8 (before: 6)" in (out / "log.txt").read_text()
 
 
 @pytest.mark.parametrize(
@@ -205,3 +208,68 @@ def test_a_run_stopped_before_its_first_checkpoint_leaves_nothing(tmp_path, monk
     with pytest.raises(KeyboardInterrupt):
         run("pretrain", recipe("pretrain", tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", ["pretrain", "finetune"])
+@pytest.mark.parametrize("step", [1, 2, 4, 5])
+def test_stopped_at_any_step(command, step, tmp_path, monkeypatch):
+    """Each step has its checkpoint; before, in and after an evaluation."""
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    run(command, recipe(command, whole))
+    with monkeypatch.context() as patch:
+        stop_at(patch, step)
+        with pytest.raises(KeyboardInterrupt):
+            run(command, {**recipe(command, out), "checkpoint_every": 1})
+    run(command, {**recipe(command, out), "checkpoint_every": 1}, "resume=true")
+    assert tiny.same(tiny.tensors(out), tiny.tensors(whole))
+    assert tiny.losses(out) == tiny.losses(whole)
+
+
+def test_stopped_in_an_evaluation(tmp_path, monkeypatch):
+    """The step's checkpoint is there already; the evaluation is done when the run goes on."""
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    expected = run("finetune", recipe("finetune", whole))
+    with monkeypatch.context() as patch:
+        patch.setattr(finetune, "write_scores", lambda path, scores: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run("finetune", {**recipe("finetune", out), "checkpoint_every": 100})
+    assert run("finetune", recipe("finetune", out), "resume=true").scores == expected.scores
+    assert tiny.losses(out) == tiny.losses(whole)
+
+
+def test_a_damaged_last_checkpoint_costs_the_steps_since_the_one_before(tmp_path, monkeypatch):
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    run("pretrain", recipe("pretrain", whole))
+    with monkeypatch.context() as patch:
+        stop_at(patch, 5)
+        with pytest.raises(KeyboardInterrupt):
+            run("pretrain", recipe("pretrain", out))
+    (out / "last.ckpt").write_bytes((out / "last.ckpt").read_bytes()[:-1000])
+    run("pretrain", recipe("pretrain", out), "resume=true")
+    text = (out / "log.txt").read_text()
+    assert "last.ckpt cannot be read" in text
+    assert "resumed at step 2" in text
+    assert tiny.same(tiny.tensors(out), tiny.tensors(whole))
+    assert tiny.losses(out) == tiny.losses(whole)
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_over(tmp_path):
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    run("pretrain", recipe("pretrain", whole))
+    out.mkdir()
+    shutil.copy(whole / "recipe.yaml", out)
+    (out / "metrics.jsonl").write_text('{"step": 1, "loss": 9.0}\n')
+    run("pretrain", recipe("pretrain", out), "resume=true")
+    assert "starting at step 0" in (out / "log.txt").read_text()
+    assert tiny.losses(out) == tiny.losses(whole)
+    assert tiny.same(tiny.tensors(out), tiny.tensors(whole))
+
+
+def test_a_checkpoint_of_an_older_version(tmp_path, pretrained):
+    out = tmp_path / "run"
+    shutil.copytree(pretrained, out)
+    state = torch.load(out / "last.ckpt", weights_only=True)
+    del state["format"]
+    torch.save(state, out / "last.ckpt")
+    with pytest.raises(UserError, match="another version"):
+        run("pretrain", tiny.pretraining(out), "resume=true")

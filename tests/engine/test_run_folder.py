@@ -1,4 +1,6 @@
+import fcntl
 import json
+import os
 
 import pytest
 import torch
@@ -7,6 +9,7 @@ from PIL import Image
 from mdpseg import weights
 from mdpseg.config import FinetuneConfig, PretrainConfig
 from mdpseg.data.open import label_space_of, open_dataset
+from mdpseg.engine import run_folder
 from mdpseg.engine.run_folder import open_run
 from mdpseg.errors import UserError
 from mdpseg.recipe import load
@@ -20,7 +23,7 @@ def test_the_files_of_a_pretraining(pretrained):
 
 
 def test_the_files_of_a_fine_tuning(finetuned):
-    assert {file.name for file in finetuned.iterdir()} == FILES | {"scores-1.json", "scores-3.json"}
+    assert {file.name for file in finetuned.iterdir()} == FILES | {"previous.ckpt", "scores-1.json", "scores-3.json"}
 
 
 def test_the_recipe_loads_to_the_same_configuration(pretrained, finetuned):
@@ -63,7 +66,10 @@ def test_the_curves_are_a_picture(pretrained):
 def test_the_checkpoint_holds_tensors_and_numbers_only(pretrained):
     state = torch.load(pretrained / "last.ckpt", weights_only=True)
     assert state["step"] == 3
-    assert {"objective", "optimizer", "random", "seed", "batch_size"} <= set(state)
+    assert {"objective", "optimizer", "schedule", "random", "seed", "batch_size"} <= set(state)
+    assert state["next_draw"] == 3 * 4
+    assert state["metrics_bytes"] == (pretrained / "metrics.jsonl").stat().st_size
+    assert {"torch", "python", "numpy"} <= set(state["random"][0])
     assert any(name.startswith("momentum_network.") for name in state["objective"])
     assert {"bank.regions", "bank.classes", "bank.position"} <= set(state["objective"])
 
@@ -106,6 +112,27 @@ def test_the_lock_is_held_within_the_process_too(tmp_path):
     assert not (tmp_path / "out" / ".lock").exists()
 
 
+def test_a_forked_child_does_not_hold_the_lock(tmp_path):
+    """A killed run's loader lives on for seconds; the run can be resumed at once."""
+    folder = config(tmp_path / "out").out
+    with open_run(config(folder)):
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            with (folder / ".lock").open("w") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:  # the parent has it; we have not
+                    os.write(writer, str(len(_locks_open_here())).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert os.read(reader, 1) == b"0"
+
+
+def _locks_open_here():
+    return [lock for lock in run_folder._locks if not lock.closed]
+
+
 def test_the_recipe_of_a_resumed_run_is_not_itself_a_resumption(tmp_path):
     with open_run(config(tmp_path / "out")) as run:
         run.save_checkpoint({"step": 1})
@@ -114,9 +141,94 @@ def test_the_recipe_of_a_resumed_run_is_not_itself_a_resumption(tmp_path):
     assert load(tmp_path / "out" / "recipe.yaml", PretrainConfig).resume is False
 
 
-def test_metrics_after_a_step_are_forgotten(tmp_path):
+def test_metrics_after_a_length_are_dropped(tmp_path):
     with open_run(config(tmp_path / "out")) as run:
+        lengths = [run.metrics_bytes()]
         for step in range(1, 5):
             run.record(step=step, loss=1.0)
-        run.forget_after(2)
+            lengths.append(run.metrics_bytes())
+        assert lengths[0] == 0
+        run.cut_metrics(lengths[2])
         assert [record["step"] for record in run.records()] == [1, 2]
+        run.cut_metrics(lengths[2] - 5)  # somebody shortened it: no half line stays
+        assert run.metrics_bytes() == lengths[1]
+
+
+def saved(out, steps):
+    with open_run(config(out)) as run:
+        for step in range(1, steps + 1):
+            run.save_checkpoint({"step": step})
+
+
+def test_the_last_two_checkpoints_are_kept(tmp_path):
+    saved(tmp_path / "out", 3)
+    steps = {name: torch.load(tmp_path / "out" / name)["step"] for name in ("last.ckpt", "previous.ckpt")}
+    assert steps == {"last.ckpt": 3, "previous.ckpt": 2}
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def flip_a_bit(content):
+    place = content.index(b"step") + 6  # in the pickled numbers
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[:-50], lambda _: b"", lambda _: b"hello", flip_a_bit], ids=range(4)
+)
+def test_a_damaged_last_checkpoint_falls_back_to_the_one_before_and_says_so(damage, tmp_path):
+    out = tmp_path / "out"
+    saved(out, 3)
+    (out / "last.ckpt").write_bytes(damage((out / "last.ckpt").read_bytes()))
+    with open_run(config(out, resume=True)) as run:
+        assert run.load_checkpoint()["step"] == 2
+        assert "last.ckpt cannot be read" in (out / "log.txt").read_text()
+        assert "previous.ckpt, of step 2" in (out / "log.txt").read_text()
+        run.save_checkpoint({"step": 3})  # the damaged one is not kept in the place of the good one
+        assert torch.load(out / "previous.ckpt")["step"] == 2
+
+
+def test_both_checkpoints_damaged(tmp_path):
+    out = tmp_path / "out"
+    saved(out, 2)
+    for name in ("last.ckpt", "previous.ckpt"):
+        (out / name).write_bytes(b"")
+    with (
+        pytest.raises(UserError, match=r"last\.ckpt.*previous\.ckpt.*new folder"),
+        open_run(config(out, resume=True)) as run,
+    ):
+        run.load_checkpoint()
+
+
+def test_only_the_earlier_checkpoint_is_there(tmp_path):
+    """Where hard links are not to be had, a run may be killed between two renamings."""
+    out = tmp_path / "out"
+    saved(out, 2)
+    (out / "last.ckpt").unlink()
+    with open_run(config(out, resume=True)) as run:
+        assert run.load_checkpoint()["step"] == 1
+
+
+def test_what_a_killed_run_was_writing_is_removed(tmp_path):
+    out = tmp_path / "out"
+    saved(out, 1)
+    (out / ".tmp-123-last.ckpt").write_text("half")
+    with open_run(config(out, resume=True)):
+        assert not list(out.glob(".tmp*"))
+
+
+def test_a_run_killed_before_its_recipe_was_written_leaves_an_empty_folder(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".tmp-123-recipe.yaml").write_text("half")
+    (out / ".lock").write_text("")
+    with open_run(config(out)) as run:
+        assert (run.path / "recipe.yaml").is_file()
+
+
+def test_other_processes_of_a_run_leave_the_folder_alone(tmp_path):
+    with open_run(config(tmp_path / "out"), rank=1) as run:
+        run.log("hello")
+        run.record(step=1)
+        run.save_checkpoint({})
+        run.write_recipe(config(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()

@@ -22,6 +22,7 @@ A, B = SPACE.classes_of("a"), SPACE.classes_of("b")
 def made(seed=0, **settings):
     torch.manual_seed(seed)
     published = {"bank_size": 64, "sparse_coding": "off", "denominator": "all", "momentum": 0.99, "supervised_share": 0}
+    published |= {"prototypes": "bank"}
     config = MethodConfig.model_validate({**published, **settings})
     return MDP(tiny.TinyNetwork(), SPACE, config)
 

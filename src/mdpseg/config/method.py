@@ -43,11 +43,11 @@ class MethodConfig(Settings):
     )
     bank_policy: Literal["fifo", "per_class"] = Field("fifo", description="One ring (P), or a ring for each class.")
     prototypes: Literal["bank", "learned", "mixed"] = Field(
-        "bank",
+        "learned",
         description="The bank's means (P), a cosine classifier's rows, or the normalised sum of both (ours).",
     )
     denominator: Literal["all", "own_dataset", "no_lookalikes"] = Field(
-        "no_lookalikes",
+        "own_dataset",
         description="Classes that a pixel is pushed away from: all (P), its own dataset's, all but look-alikes.",
     )
     lookalikes: Positive = Field(3, description="Classes of other datasets left out with `no_lookalikes` (ours).")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mdpseg.config.base import Positive, Settings
+from mdpseg.config.base import Settings
+
+# Bounded, since a weights file says it too, and torch's sizes overflow.
+Width = Annotated[int, Field(ge=1, le=2**16)]
 
 
 class NetworkConfig(Settings):
     """Encoder, decoder and embedding."""
 
-    encoder: str = Field("mobilenetv3_small_100", description="Any timm model name that gives feature maps.")
+    encoder: str = Field(
+        "mobilenetv3_small_100", max_length=100, description="Any timm model name that gives feature maps."
+    )
     decoder: Literal[
         "deeplabv3",
         "deeplabv3plus",
@@ -29,10 +34,10 @@ class NetworkConfig(Settings):
         None,
         description="Stride of the encoder's last map (DeepLabV3 and DeepLabV3+); default: the decoder's own.",
     )
-    decoder_channels: Positive | None = Field(
+    decoder_channels: Width | None = Field(
         None, description="Channels of the decoder's features (not Unet, Unet++, LinkNet); default: the decoder's own."
     )
-    embedding_dim: Positive = Field(128, description="D, dimension of a pixel's embedding (ours).")
+    embedding_dim: Width = Field(128, description="D, dimension of a pixel's embedding (ours).")
     projection: Literal["mlp", "linear"] = Field(
         "linear", description="Projection head: a single 1x1 conv; or 1x1 conv, norm, ReLU, 1x1 conv."
     )

@@ -21,13 +21,31 @@ class RunConfig(Settings):
     out: Path = Field(description="The run's folder; must not hold a run yet, unless it is resumed.")
     seed: int = Field(0, ge=0, description="Fixes everything: start weights, draws, crops, mixing.")
     iterations: Positive
-    batch_size: int = Field(16, ge=2, description="Images a step; batch norm needs two.")
+    batch_size: Positive = Field(16, description="Images a step, over all devices.")
     workers: Annotated[int, Field(ge=0)] = Field(2, description="Processes that read and augment images.")
     data_root: Path = Field(Path(), description="Where relative dataset paths start; default: the current folder.")
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on CUDA, fp32 elsewhere.")
     channels_last: bool = True
     compile: bool = Field(False, description="torch.compile the network (does not pay on the CPU).")
+    deterministic: bool = Field(
+        False, description="Ask torch for kernels that give the same bits each time (a GPU gets slower)."
+    )
+    devices: Positive | None = Field(
+        None, description="Devices a machine, one process each; default: as torchrun says, or one."
+    )
+    nodes: Positive | None = Field(None, description="Machines; default: as torchrun says, or one.")
+    sync_batchnorm: bool = Field(
+        False, description="Batch statistics over all devices instead of each device's own images (CUDA only)."
+    )
+    rank_timeout: Positive | None = Field(
+        None, description="Seconds that a process waits for the others before it gives up; default: 600."
+    )
+    on_bad_file: Literal["stop", "skip"] = Field(
+        "stop",
+        description="skip: another image takes the place of one that cannot be read; the log names each bad file once, "
+        "and more than 1 % of a dataset stop the run. A file that is missing stops it in any case, before it starts.",
+    )
     log_every: Positive = 20
     checkpoint_every: Positive = 500
     resume: bool = Field(False, description="Continue the run in `out`.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -56,3 +56,8 @@ class Draws:
         dataset = int(torch.multinomial(self.shares, 1, generator=source))
         index = int(torch.randint(self.sizes[dataset], (1,), generator=source))
         return Draw(number, dataset, index)
+
+    def replacement(self, draw: Draw, attempt: int) -> Draw:
+        """Another image of the same dataset for the same number, where the one of ``draw`` cannot be read."""
+        source = generator(self.seed, draw.number, f"replacement {attempt}")
+        return replace(draw, index=int(torch.randint(self.sizes[draw.dataset], (1,), generator=source)))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
 from typing import Protocol
 
 import torch
@@ -13,11 +12,13 @@ from torch.utils.data import DataLoader, Dataset
 from mdpseg.batch import Batch
 from mdpseg.config import AugmentConfig
 from mdpseg.data.augment import augment
-from mdpseg.data.draws import Draws, generator
+from mdpseg.data.bad_files import BadFiles, read_or_replace
+from mdpseg.data.draws import Draw, Draws, generator
 from mdpseg.data.readers.pairs import Sample
-from mdpseg.errors import UserError
+from mdpseg.data.share import MixingDraws, share_of_step
+from mdpseg.data.workers import leave_signals_to_the_run
+from mdpseg.errors import BadFileError, UserError
 from mdpseg.label_space import LabelSpace, unlabelled_targets
-from mdpseg.mixing import region_box
 
 
 class Reader(Protocol):
@@ -41,104 +42,79 @@ class Reader(Protocol):
     def __getitem__(self, index: int) -> Sample: ...
 
 
-@dataclass(frozen=True)
-class MixingDraws:
-    """Which mixes are drawn: ``off``, ``region``, ``pixel`` or ``both``, each with ``probability`` an image."""
-
-    kind: str = "off"
-    probability: float = 0.5
+# A batch, and the bad files that other images took the place of.
+_Step = tuple[Batch, list[BadFileError]]
 
 
-@dataclass(frozen=True)
-class _Item:
-    image: Tensor  # uint8 [3, crop, crop]
-    mask: Tensor  # uint8 [crop, crop]
-    number: int
-    dataset: int
-    label_set: str | None
-    name: str
+class _Steps(Dataset[_Step | UserError]):
+    """Step s as a batch: images read and augmented, labels encoded, mixing drawn.
 
+    Errors travel as values: a worker would bury them in its traceback.
+    """
 
-class _DrawnImages(Dataset[_Item | UserError]):
-    """Image number n, read and augmented. Errors travel as values: a worker would bury them in its traceback."""
+    def __init__(
+        self,
+        readers: Sequence[Reader],
+        label_space: LabelSpace,
+        draws: Draws,
+        augmentation: AugmentConfig,
+        mixing: MixingDraws,
+        batch_size: int,
+        rank: int,
+        ranks: int,
+        skip: bool,
+    ) -> None:
+        self.readers, self.label_space, self.draws, self.augmentation = readers, label_space, draws, augmentation
+        self.mixing, self.batch_size, self.rank, self.ranks = mixing, batch_size, rank, ranks
+        self.skip = skip
 
-    def __init__(self, readers: Sequence[Reader], draws: Draws, config: AugmentConfig) -> None:
-        self.readers, self.draws, self.config = readers, draws, config
-
-    def __getitem__(self, number: int) -> _Item | UserError:
-        draw = self.draws[number]
-        reader = self.readers[draw.dataset]
+    def __getitem__(self, step: int) -> _Step | UserError:
         try:
-            sample = reader[draw.index]
+            return self._batch(step)
         except UserError as error:
             return error
-        source = generator(self.draws.seed, number, "augment")
-        image, mask = augment(sample.image, sample.mask, self.config, source)
-        return _Item(image, mask, number, draw.dataset, reader.label_set, f"{reader.name}/{sample.id}")
 
-
-class _Collate:
-    """Stacks items, encodes labels, and draws each image's mixing."""
-
-    def __init__(self, label_space: LabelSpace, mixing: MixingDraws, seed: int) -> None:
-        self.label_space, self.mixing, self.seed = label_space, mixing, seed
-
-    def __call__(self, items: list[_Item | UserError]) -> Batch | UserError:
-        good = [item for item in items if isinstance(item, _Item)]
-        if len(good) < len(items):
-            return next(item for item in items if isinstance(item, UserError))
-        try:
-            targets = [self._targets(item) for item in good]
-        except UserError as error:
-            return error
-        datasets = [item.dataset for item in good]
-        height, width = good[0].mask.shape
-        mixes = [self._mixing(i, item.number, datasets, height, width) for i, item in enumerate(good)]
-        boxes, region_partners, lam, pixel_partners = zip(*mixes, strict=True)
-        return Batch(
-            images=torch.stack([item.image for item in good]),
-            targets=torch.stack(targets),
-            datasets=torch.tensor(datasets),
-            boxes=torch.tensor(boxes),
-            region_partners=torch.tensor(region_partners),
-            lam=torch.tensor(lam, dtype=torch.float32),
-            pixel_partners=torch.tensor(pixel_partners),
-            names=tuple(item.name for item in good),
+    def _batch(self, step: int) -> _Step:
+        draws = [self.draws[n] for n in range(step * self.batch_size, (step + 1) * self.batch_size)]
+        share = share_of_step(
+            [draw.number for draw in draws],
+            [draw.dataset for draw in draws],
+            self.mixing,
+            self.draws.seed,
+            self.augmentation.crop,
+            self.rank,
+            self.ranks,
         )
+        skipped: list[BadFileError] = []
+        items = [self._item(draws[place], skipped) for place in share.places]
+        images, targets, names = zip(*items, strict=True)
+        batch = Batch(
+            images=torch.stack(images),
+            targets=torch.stack(targets),
+            datasets=torch.tensor([draws[place].dataset for place in share.places]),
+            boxes=torch.tensor([mix.box for mix in share.mixes]),
+            region_partners=torch.tensor([mix.region_partner for mix in share.mixes]),
+            lam=torch.tensor([mix.lam for mix in share.mixes], dtype=torch.float32),
+            pixel_partners=torch.tensor([mix.pixel_partner for mix in share.mixes]),
+            names=names,
+            own=share.own,
+        )
+        return batch, skipped
 
-    def _targets(self, item: _Item) -> Tensor:
-        if item.label_set is None:
-            return unlabelled_targets(item.mask)
-        return self.label_space.encode(item.mask, item.label_set, file=item.name)
-
-    def _mixing(
-        self, place: int, number: int, datasets: Sequence[int], height: int, width: int
-    ) -> tuple[tuple[int, int, int, int], int, float, int]:
-        """Box, its partner, lambda ~ Beta(1, 1) = U(0, 1), its partner; partners are of other datasets if there are."""
-        others = [i for i, dataset in enumerate(datasets) if dataset != datasets[place]]
-        others = others or [i for i in range(len(datasets)) if i != place] or [place]
-        source = generator(self.seed, number, "mixing")
-        on_region, on_pixel, lam_region, lam_pixel, r, p = torch.rand(6, generator=source).tolist()
-        box, lam = (0, 0, 0, 0), 1.0
-        if self.mixing.kind in ("region", "both") and on_region < self.mixing.probability:
-            box = region_box(height, width, lam_region, source)
-        if self.mixing.kind in ("pixel", "both") and on_pixel < self.mixing.probability:
-            lam = lam_pixel
-        return box, others[int(r * len(others))], lam, others[int(p * len(others))]
-
-
-class _Numbers:
-    """Batches of draw numbers for the steps from ``start`` to ``end``, this process's share of each."""
-
-    def __init__(self, start: int, end: int, batch_size: int, rank: int, ranks: int) -> None:
-        self.steps, self.batch_size, self.rank, self.ranks = range(start, end), batch_size, rank, ranks
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for step in self.steps:
-            yield list(range(step * self.batch_size, (step + 1) * self.batch_size))[self.rank :: self.ranks]
-
-    def __len__(self) -> int:
-        return len(self.steps)
+    def _item(self, draw: Draw, skipped: list[BadFileError]) -> tuple[Tensor, Tensor, str]:
+        """Image uint8 [3, crop, crop], targets int64 [crop, crop], name; adds to ``skipped``."""
+        reader = self.readers[draw.dataset]
+        if self.skip:
+            sample, faults = read_or_replace(reader, draw, self.draws)
+            skipped += faults
+        else:
+            sample = reader[draw.index]
+        name = f"{reader.name}/{sample.id}"
+        source = generator(self.draws.seed, draw.number, "augment")
+        image, mask = augment(sample.image, sample.mask, self.augmentation, source)
+        if reader.label_set is None:
+            return image, unlabelled_targets(mask), name
+        return image, self.label_space.encode(mask, reader.label_set, file=name), name
 
 
 def batches(
@@ -151,10 +127,11 @@ def batches(
     end: int,
     batch_size: int,
     workers: int = 0,
-    mixing: MixingDraws = MixingDraws(),
+    mixing: MixingDraws | None = None,
     rank: int = 0,
     ranks: int = 1,
-) -> Iterator[Batch]:
+    bad_files: BadFiles | None = None,
+) -> Generator[Batch, None, None]:
     """Yields the batches of steps ``start`` to ``end`` - 1; step s holds the draws s * batch_size and following.
 
     Args:
@@ -166,23 +143,30 @@ def batches(
         end: step after the last.
         batch_size: images a step, over all ranks.
         workers: processes that read; the batches do not depend on it.
-        mixing: which mixes are drawn.
-        rank: this process.
+        mixing: which mixes are drawn; default: none.
+        rank: this process; its batches hold its share of each step, and behind it the partners from other shares.
         ranks: how many processes share a step.
+        bad_files: takes note of files that cannot be read, which are skipped; default: the first one stops.
 
     Raises:
         UserError: an image or mask cannot be read or does not fit its dataset; names dataset, file and value.
     """
+    skip = bad_files is not None
     loader = DataLoader(
-        _DrawnImages(readers, draws, augmentation),
-        batch_sampler=_Numbers(start, end, batch_size, rank, ranks),
+        _Steps(readers, label_space, draws, augmentation, mixing or MixingDraws(), batch_size, rank, ranks, skip),
+        sampler=range(start, end),
+        batch_size=None,
         num_workers=workers,
-        collate_fn=_Collate(label_space, mixing, draws.seed),
+        worker_init_fn=leave_signals_to_the_run,
         pin_memory=torch.cuda.is_available(),
         # A generator of its own: the loader must not move the global random state, which dropout uses.
         generator=torch.Generator().manual_seed(draws.seed),
     )
-    for batch in loader:
-        if isinstance(batch, UserError):
-            raise batch
+    for loaded in loader:
+        if isinstance(loaded, UserError):
+            raise loaded
+        batch, skipped = loaded
+        for fault in skipped:
+            assert bad_files is not None  # or nothing is skipped
+            bad_files.skip(fault)
         yield batch

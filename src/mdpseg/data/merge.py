@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
+from mdpseg import yaml_text
 from mdpseg.data.loader import Reader
 from mdpseg.data.readers.pairs import IGNORED, Sample, id_table
 from mdpseg.errors import UserError
@@ -119,21 +119,9 @@ def read_mapping(path: Path, readers: Sequence[Reader]) -> dict[str, list[str]]:
 
 
 def _load(path: Path, where: str) -> dict[Any, Any]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        content, tree = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
-    except OSError as error:
-        raise UserError(
-            f"{where} cannot be read ({error.strerror}); give the path of a YAML file, relative to the current folder."
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{where} is not valid YAML: {' '.join(str(error).split())}.") from error
-    if not isinstance(content, dict) or not isinstance(tree, yaml.MappingNode) or not content:
+    content = yaml_text.read(path, where)
+    if not isinstance(content, dict) or not content:
         raise UserError(f"{where} holds {content!r:.60}; {_EXPECTED}.")
-    keys = [key.value for key, _ in tree.value]  # YAML itself would drop the first of two equal ones in silence
-    for key in keys:
-        if keys.count(key) > 1:
-            raise UserError(f"{where} has {key!r} twice; put all its classes into one list.")
     return content
 
 

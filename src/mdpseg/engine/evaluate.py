@@ -11,14 +11,16 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from rich.markup import escape
 from rich.table import Table
 from torch.utils.data import DataLoader, Dataset
 
-from mdpseg import weights
+from mdpseg import ranks, weights
 from mdpseg.config import EvalConfig, EvaluateConfig
 from mdpseg.data.loader import Reader
 from mdpseg.data.open import open_dataset
 from mdpseg.data.readers.pairs import Sample
+from mdpseg.data.workers import leave_signals_to_the_run
 from mdpseg.engine.inference import class_scores
 from mdpseg.engine.runtime import make_fabric
 from mdpseg.errors import UserError
@@ -48,7 +50,7 @@ class Scores:
         """Per-class IoU and the means, in per cent."""
         table = Table("class", "IoU %")
         for name, iou in self.class_iou.items():
-            table.add_row(name, "absent" if iou is None else f"{iou:.1%}".rstrip("%"))
+            table.add_row(escape(name), "absent" if iou is None else f"{iou:.1%}".rstrip("%"))
         table.add_section()
         table.add_row("mIoU", f"{100 * self.mean_iou:.2f}", style="bold")
         table.add_row("pixel accuracy", f"{100 * self.pixel_accuracy:.2f}")
@@ -94,6 +96,8 @@ def score_network(
 ) -> Scores:
     """Predicts every image of ``reader`` and compares with its mask; the network is left in evaluation mode.
 
+    The processes of a run share the images; each gets the scores of all.
+
     Raises:
         UserError: an image or mask cannot be read.
     """
@@ -101,9 +105,11 @@ def score_network(
     confusion = ConfusionMatrix(len(reader.classes), fabric.device)
     loader = DataLoader(
         _Images(reader),
+        sampler=range(ranks.rank(), len(reader), ranks.count()),
         batch_size=None,
         num_workers=workers,
         collate_fn=_as_it_is,
+        worker_init_fn=leave_signals_to_the_run,
         generator=torch.Generator(),
     )
     for sample in loader:
@@ -112,6 +118,7 @@ def score_network(
         with fabric.autocast():
             scores = class_scores(network, sample.image.to(fabric.device), config)
         confusion.update(scores.argmax(0), sample.mask.to(fabric.device))
+    confusion.counts = ranks.summed(confusion.counts)
     if not int(confusion.counts.sum()):
         raise UserError(
             f"{reader.name}: none of its {len(reader)} images has a labelled pixel; there is nothing to judge by."

@@ -8,18 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mdpseg import weights
 from mdpseg.config import FinetuneConfig
+from mdpseg.data.bad_files import BadFiles
 from mdpseg.data.draws import Draws
 from mdpseg.data.open import label_space_of, open_dataset
+from mdpseg.engine.batch_norm import refuse_lone_values
 from mdpseg.engine.evaluate import Scores, earlier_scores, score_network, write_scores
 from mdpseg.engine.loop import train
 from mdpseg.engine.prototype_classifier import start_at_prototypes
+from mdpseg.engine.random_state import seed_everything
 from mdpseg.engine.readme import finetune_readme
 from mdpseg.engine.run_folder import open_run
-from mdpseg.engine.runtime import make_fabric
+from mdpseg.engine.runtime import launch, make_training_fabric, rank_of
 from mdpseg.errors import UserError
 from mdpseg.files import write_text
 from mdpseg.objectives.finetune import Finetune
@@ -55,19 +56,21 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
     """
     config = load(config, FinetuneConfig, overrides)
     began = time.perf_counter()
-    fabric = make_fabric(config.device, config.precision)
+    fabric = make_training_fabric(config)
     reader = open_dataset(config.train, config.data_root)
     judge = open_dataset(config.val, config.data_root) if config.val else None
     if judge is not None and judge.classes != reader.classes:
         raise UserError(f"`val` ({judge.name}) and `train` ({reader.name}) have different classes; they must be equal.")
     label_space = label_space_of([reader], "class")  # in fine-tuning a catch-all is a class like any other
 
-    torch.manual_seed(config.seed)  # start weights and dropout follow from it
+    seed_everything(config.seed)  # start weights and dropout follow from it
     network = weights.start_network(config.init, config.network)
     objective = Finetune(network, label_space)
+    refuse_lone_values(network, config.augment.crop, config.batch_size, fabric.world_size)
     scores: dict[int, Scores] = {}
 
-    with open_run(config) as run:
+    with open_run(config, rank_of(fabric)) as run:
+        launch(fabric)
         run.log(f"fine-tuning on {len(reader)} images of {reader.name}, from {config.init}, into {run.path}")
 
         def evaluate_after(step: int) -> None:
@@ -76,13 +79,14 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
             scores[step] = score_network(network, judge, config.eval, fabric, config.workers)
             run.log(f"step {step}: mIoU {scores[step].mean_iou:.2%}, pixel accuracy {scores[step].pixel_accuracy:.2%}")
             run.record(step=step, mean_iou=scores[step].mean_iou, pixel_accuracy=scores[step].pixel_accuracy)
-            write_scores(run.path / f"scores-{step}.json", scores[step])
+            if run.writes:
+                write_scores(run.path / f"scores-{step}.json", scores[step])
 
-        if config.classifier == "prototypes" and not config.resume:
-            start_at_prototypes(network, reader, label_space, config.classifier_temperature, fabric.device)
-        if config.resume:
-            scores.update(earlier_scores(run.path, before=run.load_checkpoint()["step"]))
-        train(
+        if config.classifier == "prototypes" and not (config.resume and run.checkpoint.exists()):
+            bad_files = BadFiles.of_run(config.on_bad_file, [reader], run.path, run.log)
+            temperature = config.classifier_temperature
+            start_at_prototypes(network, reader, label_space, temperature, fabric.device, bad_files)
+        start = train(
             objective,
             [reader],
             label_space,
@@ -94,6 +98,9 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
             optim=config.optim,
             after_step=dict.fromkeys(config.evaluation_steps(), evaluate_after),
         )
+        scores = {**earlier_scores(run.path, before=start), **scores}
+        if not run.writes:
+            return Finetuned(run.path, run.weights, scores, time.perf_counter() - began)
         weights.save(run.weights, weights.Weights(network.config, network.state_dict(), label_space, "classifier"))
         seconds = time.perf_counter() - began
         write_text(run.path / "README.md", finetune_readme(config, reader, scores, seconds))

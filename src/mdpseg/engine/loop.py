@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 
+from mdpseg import ranks
 from mdpseg.config import AugmentConfig, OptimConfig, RunConfig
+from mdpseg.data.bad_files import BadFiles
 from mdpseg.data.draws import Draws
-from mdpseg.data.loader import MixingDraws, Reader, batches
+from mdpseg.data.loader import Reader, batches
+from mdpseg.data.share import MixingDraws
+from mdpseg.engine.batch_norm import even_out_statistics, sync_batchnorm
+from mdpseg.engine.checkpoint import restore, run_state
 from mdpseg.engine.curves import draw_curves
+from mdpseg.engine.finite import FiniteGuard
 from mdpseg.engine.optim import learning_rate, make_optimizer, set_learning_rate
 from mdpseg.engine.progress import StepProgress
+from mdpseg.engine.random_state import seed_everything
 from mdpseg.engine.run_folder import RunFolder
-from mdpseg.errors import UserError
+from mdpseg.engine.stopping import StopSignals, ending
 from mdpseg.label_space import LabelSpace
 from mdpseg.mixing import mix_batch
 
@@ -34,7 +42,7 @@ def train(
     optim: OptimConfig,
     mixing: MixingDraws | None = None,
     after_step: dict[int, Callable[[int], None]] | None = None,
-) -> None:
+) -> int:
     """Trains ``objective`` in place, from the run's checkpoint where it is resumed.
 
     Args:
@@ -43,33 +51,28 @@ def train(
         label_space: encodes their masks.
         draws: which image each number means.
         run: where log, metrics and checkpoints go.
-        fabric: device and precision.
+        fabric: device, precision, and the processes of the run.
         config: iterations, batch size and the like.
         augmentation: crops and colours.
         optim: optimiser and schedule.
         mixing: which mixes are drawn.
         after_step: what is called once that many steps are done (evaluation).
 
+    Returns:
+        The step that it started from.
+
     Raises:
-        UserError: a file of the data is bad, or the loss is not finite.
+        UserError: a file of the data is bad, the loss is not finite, or another process of the run ended.
+        KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM, after a checkpoint.
     """
     after_step = after_step or {}
-    optimizer = make_optimizer(objective, optim)
     plain = objective
-    if config.channels_last:
-        plain.to(memory_format=torch.channels_last)
-    if config.compile:
-        plain.network.encoder.compile()  # type: ignore[union-attr]
-        plain.network.decoder.compile()  # type: ignore[union-attr]
-    objective, optimizer = fabric.setup(objective, optimizer)
+    objective, optimizer = _prepare(plain, fabric, config, optim)
+    device = fabric.device
 
-    start = 0
-    if config.resume:
-        state = run.load_checkpoint()
-        start = _restore(plain, optimizer, state, config, optim)
-        run.write_recipe(config)
-        run.forget_after(start)
-        run.log(f"resumed at step {start}")
+    if ranks.rank() > 0:
+        seed_everything(config.seed, ranks.rank())  # start weights were the same everywhere; dropout should not be
+    start = restore(plain, optimizer, run, config, optim, device) if config.resume else 0
 
     objective.train()
     stream = batches(
@@ -81,80 +84,78 @@ def train(
         end=config.iterations,
         batch_size=config.batch_size,
         workers=config.workers,
-        mixing=mixing or MixingDraws(),
+        mixing=mixing,
+        rank=ranks.rank(),
+        ranks=ranks.count(),
+        bad_files=BadFiles.of_run(config.on_bad_file, readers, run.path, run.log),
     )
-    with StepProgress(run, start, config.iterations, config.batch_size) as progress:
+    guard = FiniteGuard(plain, label_space, run, config, device)
+    progress = StepProgress(run, start, config.iterations, config.batch_size)
+    with StopSignals() as stop, closing(stream), progress:
+        if start in after_step:  # its checkpoint was written before
+            _evaluate(after_step[start], start, plain, stop)
         for done, batch in enumerate(stream, start + 1):
             # learning rate of this step
             rate = learning_rate(done - 1, config.iterations, optim)
             set_learning_rate(optimizer, rate)
 
             # mix, forward, backward
-            losses = objective(mix_batch(batch.to(fabric.device)))
+            guard.remember()
+            losses = objective(mix_batch(batch.to(device)))
             optimizer.zero_grad(set_to_none=True)
             fabric.backward(losses["loss"])
 
-            # clip, step, momentum network
-            if optim.clip is not None:
-                fabric.clip_gradients(objective, optimizer, max_norm=optim.clip, error_if_nonfinite=False)
+            # clip; what is not finite must not reach the weights
+            largest = optim.clip or math.inf
+            norm = fabric.clip_gradients(objective, optimizer, max_norm=largest, error_if_nonfinite=False)
+            guard.check(done, batch, losses, norm)
+
+            # step, momentum network
             optimizer.step()
             plain.after_step()  # type: ignore[operator]
             progress.step(done)
 
-            # log; a checkpoint is only ever written after a finite loss
+            # log
             last = done == config.iterations
-            logs, saves = last or done % config.log_every == 0, last or done % config.checkpoint_every == 0
-            if logs or saves:
-                values = {name: float(value.detach()) for name, value in losses.items()}
-                if not math.isfinite(values["loss"]):
-                    raise UserError(
-                        f"The loss is {values['loss']} at step {done} (images {', '.join(batch.names[:4])} ...). "
-                        "Lower optim.lr, or set optim.clip."
-                    )
-            if logs:
+            if last or done % config.log_every == 0:
+                values = {name: ranks.mean(value) for name, value in losses.items()}
                 speed = progress.report(done, values)
                 run.record(step=done, **values, lr=rate, images_per_second=round(speed, 1))
 
-            # evaluate, checkpoint
+            # checkpoint, and the end where a signal asks for it
+            stopping = stop.agreed(device)
+            saves = last or done % config.checkpoint_every == 0 or done in after_step
+            if saves or stopping:
+                even_out_statistics(plain)
+                run.save_checkpoint(run_state(plain, optimizer, done, run, config, optim, device))
+            if stopping:
+                run.log(f"saved after step {done}")
+                raise ending(stopping)
+
+            # evaluate, draw
             if done in after_step:
-                after_step[done](done)
-                objective.train()
-            if saves:
-                run.save_checkpoint(_state(plain, optimizer, done, config, optim))
+                _evaluate(after_step[done], done, plain, stop)
+            if saves and run.writes:
                 draw_curves(run)
+    return start
 
 
-def _state(
-    objective: torch.nn.Module, optimizer: Any, done: int, config: RunConfig, optim: OptimConfig
-) -> dict[str, Any]:
-    return {
-        "step": done,
-        "objective": objective.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "random": torch.get_rng_state(),
-        "seed": config.seed,
-        "batch_size": config.batch_size,
-        "optimiser": optim.optimiser,
-    }
+def _prepare(objective: torch.nn.Module, fabric: Fabric, config: RunConfig, optim: OptimConfig) -> tuple[Any, Any]:
+    """The objective as it is called, on its device, and its optimiser."""
+    if config.sync_batchnorm:
+        objective = sync_batchnorm(objective)
+    optimizer = make_optimizer(objective, optim)
+    if config.channels_last:
+        objective.to(memory_format=torch.channels_last)
+    if config.compile:
+        objective.network.encoder.compile()  # type: ignore[union-attr]
+        objective.network.decoder.compile()  # type: ignore[union-attr]
+    prepared: tuple[Any, Any] = fabric.setup(objective, optimizer)
+    return prepared
 
 
-def _restore(
-    objective: torch.nn.Module, optimizer: Any, state: dict[str, Any], config: RunConfig, optim: OptimConfig
-) -> int:
-    wanted = {"seed": config.seed, "batch_size": config.batch_size, "optimiser": optim.optimiser}
-    for setting, value in wanted.items():
-        if state[setting] != value:
-            raise UserError(
-                f"The run in {config.out} has {setting} {state[setting]}, the recipe {value}; "
-                "resume with the same, or start in another folder."
-            )
-    try:
-        objective.load_state_dict(state["objective"])
-        optimizer.load_state_dict(state["optimizer"])
-    except (RuntimeError, ValueError) as error:
-        raise UserError(
-            f"The run in {config.out} has another network or method than the recipe; resume with the same, or start in "
-            "another folder."
-        ) from error
-    torch.set_rng_state(state["random"])
-    return int(state["step"])
+def _evaluate(evaluation: Callable[[int], None], done: int, objective: torch.nn.Module, stop: StopSignals) -> None:
+    even_out_statistics(objective)
+    with stop.at_once():
+        evaluation(done)
+    objective.train()

@@ -8,23 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mdpseg import weights
 from mdpseg.config import PretrainConfig
 from mdpseg.data.draws import Draws
-from mdpseg.data.loader import MixingDraws
 from mdpseg.data.merge import merge_readers, read_mapping
 from mdpseg.data.open import label_space_of, open_dataset
+from mdpseg.data.share import MixingDraws
+from mdpseg.engine.batch_norm import refuse_lone_values
 from mdpseg.engine.loop import train
+from mdpseg.engine.random_state import seed_everything
 from mdpseg.engine.readme import pretrain_readme
 from mdpseg.engine.run_folder import open_run
-from mdpseg.engine.runtime import make_fabric
+from mdpseg.engine.runtime import launch, make_training_fabric, rank_of
 from mdpseg.files import write_text
 from mdpseg.label_space import LabelSpace
+from mdpseg.objectives.choose import pretraining_objective
 from mdpseg.objectives.mdp import MDP
-from mdpseg.objectives.multihead import MultiHead
-from mdpseg.objectives.supervised import UnionSupervised
 from mdpseg.recipe import load
 
 
@@ -57,26 +56,21 @@ def pretrain(config: PretrainConfig | Mapping[str, Any] | str | Path, overrides:
     """
     config = load(config, PretrainConfig, overrides)
     began = time.perf_counter()
-    fabric = make_fabric(config.device, config.precision)
+    fabric = make_training_fabric(config)
     datasets = [open_dataset(dataset, config.data_root) for dataset in config.datasets]
     mapping = read_mapping(config.merge, datasets) if config.merge else None
     readers = merge_readers(datasets, mapping, config.method.catch_all_as) if mapping else datasets
     label_space = label_space_of(readers, config.method.catch_all_as)
     draws = Draws([len(reader) for reader in readers], config.seed, config.sampling, config.sampling_alpha)
 
-    torch.manual_seed(config.seed)  # start weights and dropout follow from it
+    seed_everything(config.seed)  # start weights and dropout follow from it
     network = weights.start_network(config.init, config.network)
-    objective: MDP | UnionSupervised | MultiHead
-    match config.method.objective:
-        case "mdp":
-            unlabelled = any(dataset.unlabelled for dataset in config.datasets)
-            objective = MDP(network, label_space, config.method, unlabelled=unlabelled)
-        case "supervised":
-            objective = UnionSupervised(network, label_space)
-        case "multihead":
-            objective = MultiHead(network, label_space)
+    unlabelled = any(dataset.unlabelled for dataset in config.datasets)
+    objective = pretraining_objective(network, label_space, config.method, unlabelled=unlabelled)
+    refuse_lone_values(network, config.augment.crop, config.batch_size, fabric.world_size)
 
-    with open_run(config) as run:
+    with open_run(config, rank_of(fabric)) as run:
+        launch(fabric)
         run.log(f"pretraining on {label_space}, from {config.init}, into {run.path}")
         if mapping:
             run.log(f"{sum(map(len, mapping.values()))} classes, merged into {len(mapping)} by {config.merge}")
@@ -92,6 +86,8 @@ def pretrain(config: PretrainConfig | Mapping[str, Any] | str | Path, overrides:
             optim=config.optim,
             mixing=MixingDraws(config.method.mixing, config.method.mixing_probability),
         )
+        if not run.writes:
+            return Pretrained(run.path, run.weights, label_space, time.perf_counter() - began)
         prototypes, present = objective.prototypes() if isinstance(objective, MDP) else (None, None)
         head = "projection" if isinstance(objective, MDP) else "classifier"
         state = network.state_dict()

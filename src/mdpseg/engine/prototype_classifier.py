@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from mdpseg.bank import region_means
+from mdpseg.data.bad_files import BadFiles
 from mdpseg.data.loader import Reader
+from mdpseg.errors import BadFileError
 from mdpseg.label_space import LabelSpace
 from mdpseg.network import Classifier, SegmentationNetwork
 from mdpseg.objectives.pixels import at_size
@@ -18,7 +20,12 @@ _MOST_IMAGES = 1000
 
 @torch.no_grad()
 def start_at_prototypes(
-    network: SegmentationNetwork, reader: Reader, label_space: LabelSpace, temperature: float, device: torch.device
+    network: SegmentationNetwork,
+    reader: Reader,
+    label_space: LabelSpace,
+    temperature: float,
+    device: torch.device,
+    bad_files: BadFiles | None = None,
 ) -> None:
     """Sets the classifier's rows to the class prototypes of the target's labelled images.
 
@@ -32,13 +39,21 @@ def start_at_prototypes(
         label_space: its classes.
         temperature: tau.
         device: where the network runs.
+        bad_files: takes note of images that cannot be read, which are left out; default: the first one stops.
     """
     assert isinstance(network.head, Classifier)
-    norm, linear = network.head
+    norm, linear = network.head[0], network.head[1]
+    assert isinstance(linear, nn.Conv2d)
     network.to(device).eval()
     regions, classes = [], []
     for index in range(0, len(reader), -(-len(reader) // _MOST_IMAGES)):
-        sample = reader[index]
+        try:
+            sample = reader[index]
+        except BadFileError as fault:
+            if bad_files is None:
+                raise
+            bad_files.skip(fault)
+            continue
         images = network.pad(sample.image[None].to(device))  # [1, 3, H, W]
         targets = torch.full((1, *images.shape[-2:]), -1)
         height, width = sample.mask.shape
@@ -48,13 +63,16 @@ def start_at_prototypes(
         regions.append(found[0])
         classes.append(found[1])
     network.train()
+    if not regions:  # no image could be read
+        return
     channels = linear.in_channels
     every = torch.cat(classes)
     sums = torch.zeros(label_space.num_classes, channels, device=device).index_add_(0, every, torch.cat(regions))
     seen = torch.bincount(every, minlength=label_space.num_classes) > 0
     rows = F.normalize(sums, dim=1) / (temperature * channels**0.5)  # a layer norm's output has length sqrt(C)
     linear.weight[seen] = rows[seen, :, None, None]
-    linear.bias[seen] = 0
+    if linear.bias is not None:
+        linear.bias[seen] = 0
 
 
 def _size(maps: Tensor) -> tuple[int, int]:

@@ -21,6 +21,7 @@ _FILES = """## Files
 | `metrics.jsonl` | losses, rate and speed, one line of JSON each |
 | `curves.png` | the same as a picture |
 | `last.ckpt` | the state to resume from: `mdpseg {command} recipe.yaml --resume` |
+| `previous.ckpt` | the state before that, should `last.ckpt` be damaged |
 | `weights.safetensors` | the network; its metadata hold architecture, pixel normalisation and classes |
 """
 

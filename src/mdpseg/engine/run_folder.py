@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from rich.console import Console
 
+from mdpseg import ranks
 from mdpseg.config import RunConfig
+from mdpseg.engine.stopping import sigterm_cleans_up
 from mdpseg.errors import UserError
-from mdpseg.files import write_text, write_whole
+from mdpseg.files import full_disk_is_told, remove_temporaries, write_text, write_whole
 from mdpseg.recipe import dump
+
+# Forked children, which read images, do not hold the locks: they outlive a killed run by seconds.
+_locks: set[IO[str]] = set()
+os.register_at_fork(after_in_child=lambda: [lock.close() for lock in _locks])
 
 
 class RunFolder:
@@ -27,10 +35,11 @@ class RunFolder:
     Attributes:
         path: the folder.
         console: the terminal that messages also go to.
+        writes: whether this process does write; of several, the first one does.
     """
 
-    def __init__(self, path: Path, console: Console) -> None:
-        self.path, self.console = path, console
+    def __init__(self, path: Path, console: Console, writes: bool = True) -> None:
+        self.path, self.console, self.writes = path, console, writes
         self.metrics_file = path / "metrics.jsonl"
 
     @property
@@ -39,20 +48,29 @@ class RunFolder:
         return self.path / "last.ckpt"
 
     @property
+    def earlier_checkpoint(self) -> Path:
+        """Where the state before that is kept."""
+        return self.path / "previous.ckpt"
+
+    @property
     def weights(self) -> Path:
         """Where the finished network is kept."""
         return self.path / "weights.safetensors"
 
     def log(self, message: str) -> None:
         """Writes a line to the terminal and, with the time of day, to log.txt."""
-        self.console.print(message, markup=False, highlight=False, soft_wrap=True)
-        with (self.path / "log.txt").open("a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
+        if self.writes:
+            self.console.print(message, markup=False, highlight=False, soft_wrap=True)
+            self._append(self.path / "log.txt", f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
 
     def record(self, **values: Any) -> None:
         """Appends one line of JSON to metrics.jsonl."""
-        with self.metrics_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(values) + "\n")
+        if self.writes:
+            self._append(self.metrics_file, json.dumps(values) + "\n")
+
+    def _append(self, path: Path, line: str) -> None:
+        with full_disk_is_told(path), path.open("a", encoding="utf-8") as file:
+            file.write(line)
 
     def records(self) -> list[dict[str, Any]]:
         """All lines of metrics.jsonl."""
@@ -63,70 +81,136 @@ class RunFolder:
 
     def write_recipe(self, config: RunConfig) -> None:
         """Writes recipe.yaml: every setting of the run."""
-        write_text(self.path / "recipe.yaml", dump(config.model_copy(update={"resume": False})))
+        if self.writes:
+            write_text(self.path / "recipe.yaml", dump(config.model_copy(update={"resume": False})))
 
-    def forget_after(self, step: int) -> None:
-        """Drops the metrics of steps after ``step``: a resumed run writes them again."""
-        kept = [json.dumps(record) + "\n" for record in self.records() if record["step"] <= step]
-        write_text(self.metrics_file, "".join(kept))
+    def metrics_bytes(self) -> int:
+        """The length of metrics.jsonl, once it is on the disk."""
+        if not self.metrics_file.is_file():
+            return 0
+        with self.metrics_file.open("rb+") as file:
+            os.fsync(file.fileno())
+            return file.seek(0, os.SEEK_END)
+
+    def cut_metrics(self, length: int) -> None:
+        """Drops what metrics.jsonl holds after ``length`` bytes: a resumed run writes it again."""
+        if self.writes and self.metrics_file.is_file():
+            kept = self.metrics_file.read_bytes()[:length]
+            whole = kept[: kept.rfind(b"\n") + 1]
+            write_whole(self.metrics_file, lambda temporary: temporary.write_bytes(whole))
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
-        """Writes last.ckpt, whole or not at all."""
-        write_whole(self.checkpoint, lambda temporary: torch.save(state, temporary))
+        """Writes last.ckpt, whole or not at all; the one before becomes previous.ckpt."""
 
-    def load_checkpoint(self) -> dict[str, Any]:
-        """Reads last.ckpt (tensors, numbers and names only).
+        def write(temporary: Path) -> None:
+            with temporary.open("wb") as file:  # through Python, whose errors say what is wrong with the disk
+                torch.save(state, file)
+
+        if self.writes:
+            write_whole(self.checkpoint, write, keep=self.earlier_checkpoint)
+
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        """Reads last.ckpt (tensors, numbers and names only), or previous.ckpt where that is damaged; None: neither is.
 
         Raises:
-            UserError: it is damaged.
+            UserError: what there is is damaged.
         """
-        try:
-            state: dict[str, Any] = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-        except Exception as error:
-            raise UserError(
-                f"{self.checkpoint} cannot be read ({type(error).__name__}); start again in a new folder."
-            ) from error
-        return state
+        damaged = []
+        for file in (self.checkpoint, self.earlier_checkpoint):
+            if not file.is_file():
+                continue
+            state, fault = _read_checkpoint(file)
+            if state is None:
+                damaged.append(f"{file} cannot be read ({fault})")
+                continue
+            if damaged:
+                self.log(f"{damaged[0]}; going back to {file.name}, of step {state['step']}")
+            if file != self.checkpoint:
+                file.replace(self.checkpoint)  # the damaged one must not become the previous one of the next
+            return state
+        if damaged:
+            raise UserError(f"{'; '.join(damaged)}; start again in a new folder.")
+        return None
+
+
+def _read_checkpoint(file: Path) -> tuple[dict[str, Any] | None, str]:
+    """The state in a checkpoint; or None, and what is wrong with it.
+
+    Raises:
+        UserError: this process may not read it.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            wrong = archive.testzip()  # torch does not look at the checksums
+        if wrong is not None:
+            return None, f"wrong checksum of {wrong}"
+        return torch.load(file, map_location="cpu", weights_only=True), ""
+    except PermissionError as error:
+        raise UserError(f"{file} cannot be read ({error.strerror}); correct its permissions.") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a damaged archive makes of its readers
+        return None, type(error).__name__
 
 
 @contextmanager
-def open_run(config: RunConfig) -> Iterator[RunFolder]:
+def open_run(config: RunConfig, rank: int = 0) -> Iterator[RunFolder]:
     """Makes (or, on resume, reopens) and locks the folder ``config.out``.
 
-    A folder that was made here and holds neither checkpoint nor weights when the run fails is removed again.
+    A folder that was made here and holds nothing of use yet when the run fails is removed again.
+
+    Args:
+        config: where, and whether the run is resumed.
+        rank: which process of the run this is; the first one alone touches the folder.
 
     Raises:
-        UserError: the folder holds a run already, another process uses it, or there is nothing to resume.
+        UserError: the folder holds a run already, another process uses it, or there is nothing to resume; or one of
+            several processes of the run ended.
     """
     path = config.out
+    if rank > 0:
+        with sigterm_cleans_up(), ranks.together():
+            yield RunFolder(path, Console(quiet=True), writes=False)
+        return
     made = not path.exists()
     if path.exists() and not path.is_dir():
         raise UserError(f"out={path} is a file; name a folder.")
-    if config.resume and not (path / "last.ckpt").is_file():
+    if config.resume and not any((path / name).is_file() for name in ("last.ckpt", "previous.ckpt", "recipe.yaml")):
         raise UserError(f"Nothing to resume: {path} holds no last.ckpt. Leave --resume out to start there.")
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock_file = (path / ".lock").open("w")
     except OSError as error:
         raise UserError(f"out={path} cannot be written ({error.strerror}); choose another folder.") from error
-    with lock_file as lock:
+    with lock_file as lock, sigterm_cleans_up():
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise UserError(f"{path} is in use by another run; wait for it, or choose another out=.") from None
+        remove_temporaries(path)
         if not config.resume and any(file.name != ".lock" for file in path.iterdir()):
             (path / ".lock").unlink()
             raise UserError(f"{path} is not empty; choose another out=, or --resume to continue the run there.")
         run = RunFolder(path, Console(file=sys.stderr))
+        _locks.add(lock)
         try:
             if not config.resume:  # a resumed run writes it once its checkpoint turns out to fit
                 run.write_recipe(config)
-            yield run
-        except BaseException:
-            if not config.resume and not run.checkpoint.exists() and not run.weights.exists():
+            with ranks.together():
+                yield run
+        except BaseException as error:
+            if not config.resume and not _holds_something(run):
                 shutil.rmtree(path)
                 if not made:
                     path.mkdir()
+            elif isinstance(error, KeyboardInterrupt | SystemExit):
+                run.log("stopped; --resume continues from the last checkpoint")
             raise
         finally:
+            _locks.discard(lock)
             (path / ".lock").unlink(missing_ok=True)
+
+
+def _holds_something(run: RunFolder) -> bool:
+    """Whether a failed run leaves something to resume, use or look into."""
+    return run.checkpoint.exists() or run.weights.exists() or any(run.path.glob("replay-*"))

@@ -1,20 +1,29 @@
-"""Device and precision."""
+"""Devices, precision, and the processes of a run."""
 
 from __future__ import annotations
 
+import inspect
+import logging
+import os
+from datetime import timedelta
 from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+from torch.nn.parallel import DistributedDataParallel
 
+from mdpseg.config import RunConfig
 from mdpseg.errors import UserError
 
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "fp32", "bf16"]
 
-def make_fabric(
-    device: Literal["auto", "cpu", "cuda", "mps"],
-    precision: Literal["auto", "fp32", "bf16"],
-) -> Fabric:
-    """The Lightning Fabric that a run uses, on one device.
+_RANK_TIMEOUT = 600
+
+
+def make_fabric(device: Device, precision: Precision) -> Fabric:
+    """The Lightning Fabric of one process on one device.
 
     Args:
         device: ``auto`` takes CUDA, else MPS, else the CPU.
@@ -23,13 +32,92 @@ def make_fabric(
     Raises:
         UserError: the device asked for is not there.
     """
+    chosen = _device(device)
+    return Fabric(accelerator=chosen, devices=1, precision=_precision(precision, chosen))
+
+
+def make_training_fabric(config: RunConfig) -> Fabric:
+    """The Lightning Fabric of a training run, on as many devices and machines as the recipe or torchrun says.
+
+    Raises:
+        UserError: devices are asked for that are not there, or that do not go together.
+    """
+    chosen = _device(config.device)
+    devices, nodes = _world(config)
+    if config.sync_batchnorm and chosen != "cuda":
+        raise UserError(
+            f"sync_batchnorm is true, and torch has it on CUDA only (device here: {chosen}); leave it out, or use an "
+            "encoder with group or layer norm."
+        )
+    if config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
+        torch.use_deterministic_algorithms(True, warn_only=True)  # a few kernels have no such form: torch names them
+    precision = _precision(config.precision, chosen)
+    if devices * nodes == 1:
+        return Fabric(accelerator=chosen, devices=1, precision=precision)
+    _check_devices(config, chosen, devices, nodes)
+    # The bank is equal by itself, and running statistics are evened out when needed.
+    new_name = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
+    buffers = {"forward_sync_buffers" if new_name else "broadcast_buffers": False}
+    timeout = timedelta(seconds=config.rank_timeout or _RANK_TIMEOUT)
+    strategy = DDPStrategy(timeout=timeout, gradient_as_bucket_view=True, **buffers)
+    return Fabric(accelerator=chosen, devices=devices, num_nodes=nodes, precision=precision, strategy=strategy)
+
+
+def rank_of(fabric: Fabric) -> int:
+    """Which process of the run this is; known before they have met."""
+    environment = getattr(fabric.strategy, "cluster_environment", None)
+    if environment is None:
+        return 0
+    return int(environment.node_rank() * fabric.strategy.num_processes + environment.local_rank())
+
+
+def launch(fabric: Fabric) -> None:
+    """Starts the other processes of this machine, unless torchrun or SLURM did, and meets those of the others.
+
+    Raises:
+        UserError: what SLURM or torchrun started is not what the recipe asks for, or the others did not come.
+    """
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # each process would say that it is there
+    try:
+        fabric.launch()
+    except (ValueError, RuntimeError) as error:
+        raise UserError(
+            f"The processes of the run did not come together: {' '.join(str(error).split()):.400}"
+        ) from error
+
+
+def _device(device: Device) -> str:
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device != "auto" and not there[device]:
         raise UserError(f"device is {device}, and torch finds none here; use device=auto or device=cpu.")
-    chosen = device if device != "auto" else next(name for name in ("cuda", "mps", "cpu") if there[name])
-    bf16 = precision == "bf16" or (precision == "auto" and chosen == "cuda")
-    return Fabric(
-        accelerator=chosen,
-        devices=1,
-        precision="bf16-mixed" if bf16 else "32-true",
-    )
+    return device if device != "auto" else next(name for name in ("cuda", "mps", "cpu") if there[name])
+
+
+def _precision(precision: Precision, device: str) -> Literal["bf16-mixed", "32-true"]:
+    return "bf16-mixed" if precision == "bf16" or (precision == "auto" and device == "cuda") else "32-true"
+
+
+def _world(config: RunConfig) -> tuple[int, int]:
+    """Devices a machine, and machines; torchrun knows both."""
+    if not torch.distributed.is_torchelastic_launched():
+        return config.devices or 1, config.nodes or 1
+    devices = int(os.environ["LOCAL_WORLD_SIZE"])
+    nodes = int(os.environ["WORLD_SIZE"]) // devices
+    if (config.devices or devices, config.nodes or nodes) != (devices, nodes):
+        raise UserError(
+            f"torchrun started {devices} processes on each of {nodes} machines, the recipe says devices="
+            f"{config.devices} nodes={config.nodes}; leave both out, torchrun's are taken."
+        )
+    return devices, nodes
+
+
+def _check_devices(config: RunConfig, chosen: str, devices: int, nodes: int) -> None:
+    if chosen == "mps":
+        raise UserError(f"devices={devices} nodes={nodes}, and device mps is one only; use devices=1 nodes=1.")
+    if chosen == "cuda" and torch.cuda.device_count() < devices:
+        raise UserError(f"devices={devices}, and torch finds {torch.cuda.device_count()} CUDA devices here.")
+    if config.batch_size < devices * nodes:
+        raise UserError(
+            f"batch_size is {config.batch_size}, too few for {devices * nodes} processes; give at least one image each."
+        )

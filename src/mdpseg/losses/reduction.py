@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from mdpseg import ranks
+
 # Entries of the largest pixels x classes matrix held at once (float32: 64 MiB).
 CHUNK_ENTRIES = 1 << 24
 
@@ -35,8 +37,13 @@ def sum_in_chunks(loss_sum: Callable[..., Tensor], columns: int, *pixels: Tensor
 
 
 def weighted_mean(total: Tensor, weights: Tensor) -> Tensor:
-    """``total`` / the sum of ``weights``, and 0 (with ``total``'s gradient path) where that sum is 0."""
-    return total / weights.sum().clamp_min(torch.finfo(torch.float32).tiny)
+    """``total`` / the sum of ``weights``, and 0 (with ``total``'s gradient path) where that sum is 0.
+
+    Where several processes share a batch, the sum is over all of it, and the result is this process's part times their
+    number: the mean of the processes' results, and of their gradients, is that of the whole batch.
+    """
+    whole = ranks.summed(weights.sum()).clamp_min(torch.finfo(torch.float32).tiny)
+    return ranks.count() * total / whole
 
 
 def pixel_weights(weights: Tensor | None, targets: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mdpseg.batch import Batch
 from mdpseg.label_space import LabelSpace
+from mdpseg.losses.reduction import weighted_mean
 from mdpseg.network import SegmentationNetwork
 
 
@@ -28,7 +29,7 @@ class Finetune(nn.Module):
         logits = self.network(batch.images).float()
         logits = F.interpolate(logits, batch.targets.shape[-2:], mode="bilinear", align_corners=False)
         total = F.cross_entropy(logits, batch.targets, ignore_index=-1, reduction="sum")
-        return {"loss": total / (batch.targets >= 0).sum().clamp_min(1)}
+        return {"loss": weighted_mean(total, (batch.targets >= 0).float())}
 
     def after_step(self) -> None:
         """Nothing follows the network here."""

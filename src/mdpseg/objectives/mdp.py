@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mdpseg import ranks
 from mdpseg.bank import RegionBank, region_means
 from mdpseg.batch import Batch
 from mdpseg.config import MethodConfig
@@ -76,7 +77,8 @@ class MDP(nn.Module):
         labels, weights, parts = targets.flatten(), weights.flatten(), {}
         if self.unlabelled:
             pixel_keys, threshold = pixel_rows(twice_if_blended(batch, keys)), self.config.pseudo_label_threshold
-            labels, parts["mined"] = mine_labels(labels, pixel_keys, prototypes, present, tau, threshold)
+            known = self.bank.prototypes()[1]  # learned prototypes are there before their classes are
+            labels, parts["mined"] = mine_labels(labels, pixel_keys, prototypes, known, tau, threshold)
         pixels = pixel_rows(maps), labels
         denominator = self._denominator(prototypes)
         if self.config.bank == "region":
@@ -109,10 +111,15 @@ class MDP(nn.Module):
         return keys
 
     def _fill_bank(self, keys: Tensor, batch: Batch) -> None:
-        """Pushes the region embeddings of this batch's images, before the loss: its classes then have prototypes."""
+        """Pushes the region embeddings of this batch's images, before the loss: its classes then have prototypes.
+
+        An image's embeddings are made whole where the image is; so the processes of a run tell each other these, and
+        push the same ones in the same order, that of the draws.
+        """
         whole = (batch.lam == 1).nonzero()[:, 0]  # blended images are no example of any class
         targets = at_size(batch.targets, (keys.shape[2], keys.shape[3]))
-        self.bank.push(*region_means(keys[whole], targets[whole], self.label_space.num_classes))
+        regions, classes = region_means(keys[whole], targets[whole], self.label_space.num_classes)
+        self.bank.push(ranks.rows(regions), ranks.rows(classes))
 
     def prototypes(self) -> tuple[Tensor, Tensor]:
         """The class prototypes [K, D] of unit length and which of them are real [K]; learned ones have a gradient."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mdpseg import ranks
 from mdpseg.batch import Batch
 from mdpseg.label_space import LabelSpace
 from mdpseg.losses import union_cross_entropy
@@ -39,6 +40,7 @@ class MultiHead(nn.Module):
         dataset = self.dataset_of_class[targets.clamp_min(0)].where(targets >= 0, -1)
         mass = torch.zeros(len(self.label_space.datasets), device=targets.device)
         mass.index_add_(0, dataset.clamp_min(0), weights.flatten().where(targets >= 0, 0))  # [datasets]
+        mass = ranks.summed(mass)
         balanced = weights.flatten() / mass[dataset].clamp_min(1e-6)  # each dataset's pixels weigh 1 together
         return {"loss": union_cross_entropy(pixel_rows(maps), targets, self.label_space, weights=balanced)}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mdpseg import ranks
 from mdpseg.label_space import UNLABELLED
 from mdpseg.losses.reduction import CHUNK_ENTRIES, OUTSIDE
 
@@ -42,4 +43,4 @@ def mine_labels(
     with torch.autocast(keys.device.type, enabled=False):  # it would take the products in bfloat16
         found = torch.cat([nearest(part) for part in torch.split(keys[wanted], rows)])
     labels = targets.masked_scatter(wanted, found)
-    return labels, (found >= 0).sum() / wanted.sum().clamp_min(1)
+    return labels, ranks.summed((found >= 0).sum()) / ranks.summed(wanted.sum()).clamp_min(1)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from mdpseg import yaml_text
 from mdpseg.data.readers.subset import read_lines
 from mdpseg.errors import UserError
 
@@ -51,17 +50,8 @@ def read_classes(classes: str | Path | Sequence[Any], dataset: str) -> ClassList
     path = Path(classes)
     where = f"{dataset}: class list {path}"
     if path.suffix.lower() in (".yaml", ".yml"):
-        return _from_content(_load_yaml(path, where), where)
-    return _checked(ClassList(read_lines(path, f"{dataset}: class list")), where)
-
-
-def _load_yaml(path: Path, where: str) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise UserError(f"{where} cannot be read ({error.strerror}); correct its path.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{where} is not valid YAML: {' '.join(str(error).split())}.") from error
+        return _from_content(yaml_text.read(path, where), where)
+    return _checked(ClassList(read_lines(path, where)), where)
 
 
 def _from_content(content: Any, where: str) -> ClassList:
@@ -69,7 +59,7 @@ def _from_content(content: Any, where: str) -> ClassList:
     if isinstance(content, Mapping):
         unknown = [key for key in content if key not in ("classes", "ignore_color")]
         if unknown:
-            raise UserError(f"{where} has no key {unknown[0]!r}; it takes classes and ignore_color.")
+            raise UserError(f"{where} has no key {unknown[0]!r:.60}; it takes classes and ignore_color.")
         if content.get("ignore_color") is not None:
             ignore = _colour(content["ignore_color"], f"{where}, ignore_color")
         content = content.get("classes")
@@ -95,7 +85,7 @@ def _entry(entry: Any, where: str) -> tuple[str, Colour | None]:
         name, _ = _entry(entry["name"], where)
         colour = entry.get("color")
         return name, None if colour is None else _colour(colour, f"{where}, {name!r}")
-    raise UserError(f"{where}: {entry!r} is not a class; {_EXAMPLE} (put names such as no or 5 in quotes).")
+    raise UserError(f"{where}: {entry!r:.60} is not a class; {_EXAMPLE} (put names such as no or 5 in quotes).")
 
 
 def _colour(value: Any, where: str) -> Colour:
@@ -108,7 +98,9 @@ def _colour(value: Any, where: str) -> Colour:
             return red, green, blue
     if isinstance(value, list | tuple) and len(value) == 3 and all(type(v) is int and 0 <= v <= 255 for v in value):
         return value[0], value[1], value[2]
-    raise UserError(f'{where}: {value!r} is not a color; expected [red, green, blue] of 0..255 or "#rrggbb" in quotes.')
+    raise UserError(
+        f'{where}: {value!r:.60} is not a color; expected [red, green, blue] of 0..255 or "#rrggbb" in quotes.'
+    )
 
 
 def _checked(classes: ClassList, where: str) -> ClassList:
@@ -117,9 +109,12 @@ def _checked(classes: ClassList, where: str) -> ClassList:
         raise UserError(f"{where} has no classes; give at least one name.")
     if count > 255:
         raise UserError(f"{where} has {count} classes; 8-bit masks hold at most 255 (255 itself is 'ignored').")
+    hidden = next((name for name in classes.names if not name.isprintable()), None)
+    if hidden is not None:
+        raise UserError(f"{where}: class name {hidden!r:.60} holds a control character; write it in plain text.")
     twice = _repeated(classes.names)
     if twice is not None:
-        raise UserError(f"{where} names class {twice!r} more than once; names must differ.")
+        raise UserError(f"{where} names class {twice!r:.60} more than once; names must differ.")
     colours = [*(classes.colours or []), *([classes.ignore] if classes.ignore is not None else [])]
     same = _repeated(colours)
     if same is not None:

@@ -8,6 +8,7 @@ torchvision 0.29). EXIF orientation is not applied: masks are drawn on the pixel
 from __future__ import annotations
 
 import io
+import stat
 import struct
 import zlib
 from pathlib import Path
@@ -19,9 +20,14 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_image
 
-from mdpseg.errors import UserError
+from mdpseg.data.readers.header import jpeg_size, png_size, webp_size
+from mdpseg.errors import BadFileError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+
+# An image is decoded whole, as 3 bytes a pixel, in each worker. The bound on pixels is Pillow's own.
+LARGEST_FILE = 2**28
+MOST_PIXELS = 89_478_485
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _GREY, _PALETTE, _GREY_ALPHA = 0, 3, 4  # color types in the header of a PNG
@@ -50,13 +56,17 @@ def read_image(path: Path, dataset: str) -> Tensor:
         uint8 [3, H, W], RGB.
 
     Raises:
-        UserError: the file is missing, truncated, damaged, of 16 bits grey, or of another format.
+        BadFileError: (a UserError) the file is missing, truncated, damaged, of 16 bits grey, or of another format.
     """
     content = _bytes(path, dataset)
     if content.startswith(_PNG):
         return _pixels(_open_png(content, path, dataset), path, dataset)
-    if not (content.startswith(b"\xff\xd8") or (content.startswith(b"RIFF") and content[8:12] == b"WEBP")):
-        raise UserError(f"{dataset}: {path} is not a JPEG, PNG or WebP image; convert it, re-copy it or remove it.")
+    jpeg = content.startswith(b"\xff\xd8")
+    if not jpeg and not (content.startswith(b"RIFF") and content[8:12] == b"WEBP"):
+        raise BadFileError(
+            dataset, path, "format", f"{path} is not a JPEG, PNG or WebP image", "convert it, re-copy it or remove it"
+        )
+    _refuse_too_large(jpeg_size(content) if jpeg else webp_size(content), path, dataset)
     try:
         encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
         return cast(Tensor, decode_image(encoded, ImageReadMode.RGB))  # [3, H, W]
@@ -75,18 +85,25 @@ def read_ids(path: Path, dataset: str) -> Tensor:
         uint8 [H, W], the raw ids.
 
     Raises:
-        UserError: the file is missing, truncated or damaged, not a PNG, has colours, or is not of 8 bits.
+        BadFileError: (a UserError) the file is missing, damaged, not a PNG, has colours, or is not of 8 bits.
     """
     image, depth, kind = _open_mask(path, dataset)
     if kind not in (_GREY, _PALETTE):
-        raise UserError(
-            f"{dataset}: mask {path} holds colors (RGB), but ids of one channel are expected; save the ids "
-            "as an 8-bit PNG, or read it with 'folder' and a YAML class list that gives each class its color."
+        raise BadFileError(
+            dataset,
+            path,
+            "format",
+            f"mask {path} holds colors (RGB), but ids of one channel are expected",
+            "save the ids as an 8-bit PNG, or read it with 'folder' and a YAML class list that gives each class its "
+            "color",
         )
     if kind == _GREY and depth != 8:
-        raise UserError(
-            f"{dataset}: mask {path} is a {depth}-bit grey PNG, but 8-bit ids are expected; save it with 8 "
-            "bits (of Cityscapes take the labelIds, not the instanceIds)."
+        raise BadFileError(
+            dataset,
+            path,
+            "format",
+            f"mask {path} is a {depth}-bit grey PNG, but 8-bit ids are expected",
+            "save it with 8 bits (of Cityscapes take the labelIds, not the instanceIds)",
         )
     return torch.from_numpy(np.array(image, dtype=np.uint8))  # [H, W]
 
@@ -102,40 +119,66 @@ def read_colours(path: Path, dataset: str) -> Tensor:
         uint8 [3, H, W], RGB.
 
     Raises:
-        UserError: the file is missing, truncated or damaged, not a PNG, grey, or of 16 bits.
+        BadFileError: (a UserError) the file is missing, truncated or damaged, not a PNG, grey, or of 16 bits.
     """
     image, depth, kind = _open_mask(path, dataset)
     if kind in (_GREY, _GREY_ALPHA) or depth == 16:
         shade = "grey" if kind in (_GREY, _GREY_ALPHA) else "RGB"
-        raise UserError(
-            f"{dataset}: mask {path} is {depth}-bit {shade}, but the class list gives colors, so 8-bit RGB "
-            "is expected; leave the colors out of the class list if the mask holds ids."
+        raise BadFileError(
+            dataset,
+            path,
+            "format",
+            f"mask {path} is {depth}-bit {shade}, but the class list gives colors, so 8-bit RGB is expected",
+            "leave the colors out of the class list if the mask holds ids",
         )
     return _pixels(image, path, dataset)
 
 
 def _bytes(path: Path, dataset: str) -> bytes:
     try:
+        status = path.stat()
+        if status.st_size > LARGEST_FILE:
+            raise _too_large(path, dataset, f"{status.st_size} bytes", LARGEST_FILE)
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise BadFileError(dataset, path, "damaged", f"{path} is no regular file", "remove it")  # a pipe never ends
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{dataset}: {path} cannot be read ({error.strerror}); re-copy or remove it.") from error
+        wrong = f"{path} cannot be read ({error.strerror})"
+        raise BadFileError(dataset, path, "damaged", wrong, "re-copy or remove it") from error
     if not content:
-        raise UserError(f"{dataset}: {path} is an empty file; re-copy or remove it.")
+        raise BadFileError(dataset, path, "damaged", f"{path} is an empty file", "re-copy or remove it")
     return content
+
+
+def _too_large(path: Path, dataset: str, size: str, most: int) -> BadFileError:
+    wrong = f"{path} has {size}, and at most {most} are read, which bounds the memory"
+    return BadFileError(dataset, path, "large", wrong, "shrink it, cut it into tiles or remove it")
+
+
+def _refuse_too_large(size: tuple[int, int] | None, path: Path, dataset: str) -> None:
+    if size is None:
+        raise _damaged(path, dataset, ValueError("its header gives no width and height"))
+    if size[0] * size[1] > MOST_PIXELS:
+        raise _too_large(path, dataset, f"{size[0]}x{size[1]} pixels", MOST_PIXELS)
 
 
 def _open_mask(path: Path, dataset: str) -> tuple[Image.Image, int, int]:
     """The mask, and the bit depth and color type that stand at fixed places of a PNG."""
     content = _bytes(path, dataset)
     if not content.startswith(_PNG):
-        raise UserError(f"{dataset}: mask {path} is not a PNG file; masks must be PNG, which keeps ids exactly.")
+        wrong, todo = f"mask {path} is not a PNG file", "masks must be PNG, which keeps ids exactly"
+        raise BadFileError(dataset, path, "format", wrong, todo)
     return _open_png(content, path, dataset), content[24], content[25]
 
 
 def _open_png(content: bytes, path: Path, dataset: str) -> Image.Image:
+    _refuse_too_large(png_size(content), path, dataset)  # before Pillow, which would only warn
     try:
         image = Image.open(io.BytesIO(content), formats=["PNG"])
+        _refuse_too_large(image.size, path, dataset)  # a second header may say something else
         image.load()
+    except BadFileError:
+        raise
     except _DAMAGE as error:
         raise _damaged(path, dataset, error) from error
     return image
@@ -143,15 +186,16 @@ def _open_png(content: bytes, path: Path, dataset: str) -> Image.Image:
 
 def _pixels(image: Image.Image, path: Path, dataset: str) -> Tensor:
     if image.mode.startswith(("I", "F")):
-        raise UserError(f"{dataset}: {path} is a 16-bit grey image; convert it to 8 bits.")
+        raise BadFileError(dataset, path, "format", f"{path} is a 16-bit grey image", "convert it to 8 bits")
     pixels = torch.from_numpy(np.array(image.convert("RGB")))  # [H, W, 3]
     return pixels.permute(2, 0, 1).contiguous()  # [3, H, W]
 
 
-def _damaged(path: Path, dataset: str, error: BaseException) -> UserError:
+def _damaged(path: Path, dataset: str, error: BaseException) -> BadFileError:
     reason = " ".join(str(error).split())
     if "cpp:" in reason:  # torchvision puts its own source file and line in front
         reason = reason.partition("cpp:")[2].partition(", ")[2]
     if isinstance(error, UnidentifiedImageError):  # Pillow names an object in memory
         reason = "its header is damaged"
-    return UserError(f"{dataset}: {path} is truncated or damaged ({reason}); re-copy or remove it.")
+    wrong = f"{path} is truncated or damaged ({reason})"
+    return BadFileError(dataset, path, "damaged", wrong, "re-copy or remove it")

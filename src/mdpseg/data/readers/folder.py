@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from mdpseg.data.readers.classes import Colour, read_classes
+from mdpseg.data.readers.complaints import complain
 from mdpseg.data.readers.decode import read_colours
 from mdpseg.data.readers.layout import files_below, side_by_side
 from mdpseg.data.readers.pairs import IGNORED, Pair, PairReader, id_table
 from mdpseg.data.readers.subset import Subset
-from mdpseg.errors import UserError
+from mdpseg.errors import BadFileError, UserError
 
 LAYOUT = "a folder of images and a folder of PNG masks of the same names"
 
@@ -72,7 +73,7 @@ class Folder(PairReader):
         """Reads a mask file as local ids, uint8 [H, W], 255 where ignored."""
         if self._colours is None:
             return super().read_mask(path)
-        return self._colours.look_up(read_colours(path, self.name), f"{self.name}: mask {path}")
+        return self._colours.look_up(read_colours(path, self.name), path, self.name)
 
 
 class _ColourTable:
@@ -86,8 +87,8 @@ class _ColourTable:
         self._codes, order = codes.sort()  # [K]
         self._ids = torch.tensor(ids, dtype=torch.uint8)[order]  # [K]
 
-    def look_up(self, pixels: Tensor, where: str) -> Tensor:
-        """Local ids, uint8 [H, W], of colours, uint8 [3, H, W]."""
+    def look_up(self, pixels: Tensor, path: Path, dataset: str) -> Tensor:
+        """Local ids, uint8 [H, W], of colours, uint8 [3, H, W]; file and dataset are for messages."""
         codes = _codes(pixels)  # [H, W]
         place = torch.bucketize(codes, self._codes, out_int32=True).clamp_(max=len(self._codes) - 1)
         unknown = self._codes[place] != codes
@@ -96,9 +97,12 @@ class _ColourTable:
                 f"#{code:06x} {[code >> 16, code >> 8 & 255, code & 255]}"
                 for code in np.unique(codes[unknown].numpy())[:3].tolist()
             ]
-            raise UserError(
-                f"{where} has the color {', '.join(shown)}, which is not in the class list; add it there "
-                "(or as ignore_color), or correct the mask."
+            raise BadFileError(
+                dataset,
+                path,
+                "id",
+                f"mask {path} has the color {', '.join(shown)}, which is not in the class list",
+                "add it there (or as ignore_color), or correct the mask",
             )
         return self._ids[place]
 
@@ -112,8 +116,13 @@ def _codes(pixels: Tensor) -> Tensor:
 def _check_lone_masks(name: str, pairs: Sequence[Pair], images: Path, masks: Path) -> None:
     expected = {pair.mask for pair in pairs}
     lone = [mask for mask in files_below(masks, [".png"]) if mask not in expected]
-    if lone:
-        raise UserError(
-            f"{name}: mask {lone[0]} has no image; expected one of that name in {images} ({len(lone)} masks "
-            "lack one). Add the image or remove the mask."
+    for mask in lone:
+        complain(
+            BadFileError(
+                name,
+                mask,
+                "missing",
+                f"mask {mask} has no image",
+                f"expected one of that name in {images} ({len(lone)} masks lack one). Add the image or remove the mask",
+            )
         )

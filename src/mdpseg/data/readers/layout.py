@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from mdpseg.data.readers.complaints import complain
 from mdpseg.data.readers.decode import IMAGE_SUFFIXES
 from mdpseg.data.readers.pairs import Pair
-from mdpseg.errors import UserError
+from mdpseg.errors import BadFileError, UserError
 
 
 def one_line_names(text: str) -> list[str]:
@@ -83,7 +84,12 @@ def images_by_id(name: str, folder: Path, layout: str) -> dict[str, Path]:
     for image in files_below(folder, IMAGE_SUFFIXES):
         key = image.relative_to(folder).with_suffix("").as_posix()
         if key in found:
-            raise UserError(f"{name}: {found[key]} and {image} have the same name; rename or remove one.")
+            complain(
+                BadFileError(
+                    name, image, "name", f"{found[key]} and {image} have the same name", "rename or remove one"
+                )
+            )
+            continue
         found[key] = image
     if not found:
         raise UserError(

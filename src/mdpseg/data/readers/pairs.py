@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mdpseg.data.readers.complaints import complain
 from mdpseg.data.readers.decode import read_ids, read_image
 from mdpseg.data.readers.subset import Subset, choose
-from mdpseg.errors import UserError
+from mdpseg.errors import BadFileError, UserError
 
 IGNORED = 255
 # In a table: this raw id must not occur. With 255 classes 254 is also a class, and then nothing is refused.
@@ -106,12 +107,8 @@ class PairReader:
         """
         pair = self.pairs[index]
         image = self.image(index)  # [3, H, W]
-        mask = self.read_mask(pair.mask)  # [H, W]
-        if image.shape[1:] != mask.shape:
-            raise UserError(
-                f"{self.name}: image {pair.image} is {_size(image)} (width x height), its mask {pair.mask} "
-                f"is {_size(mask)}; they must be equal, correct or remove the pair."
-            )
+        mask = self.mask(index)  # [H, W]
+        self.check_sizes(index, image, mask)
         return Sample(image, mask, pair.id)
 
     def __iter__(self) -> Iterator[Sample]:
@@ -124,6 +121,26 @@ class PairReader:
     def image(self, index: int) -> Tensor:
         """Reads the image alone, uint8 [3, H, W]."""
         return read_image(self.pairs[index].image, self.name)
+
+    def mask(self, index: int) -> Tensor:
+        """Reads the mask alone, uint8 [H, W]."""
+        return self.read_mask(self.pairs[index].mask)
+
+    def paths(self, index: int) -> tuple[Path, ...]:
+        """The image's file and the mask's."""
+        return self.pairs[index].image, self.pairs[index].mask
+
+    def check_sizes(self, index: int, image: Tensor, mask: Tensor) -> None:
+        """Complains about an image [3, H, W] and a mask of another height or width."""
+        if image.shape[1:] != mask.shape:
+            pair = self.pairs[index]
+            raise BadFileError(
+                self.name,
+                pair.mask,
+                "size",
+                f"image {pair.image} is {_size(image)} (width x height), its mask {pair.mask} is {_size(mask)}",
+                "they must be equal, correct or remove the pair",
+            )
 
     def read_mask(self, path: Path) -> Tensor:
         """Reads a mask file as local ids, uint8 [H, W], 255 where ignored."""
@@ -139,9 +156,12 @@ class PairReader:
         wrong = sorted(set(np.unique(raw.numpy()).tolist()) - set(allowed))
         if wrong:
             shown = ", ".join(map(str, wrong[:5])) + (" ..." if wrong[5:] else "")
-            raise UserError(
-                f"{self.name}: mask {path} has id {shown}; its ids must be {_ranges(allowed)}. "
-                "Correct the mask or the class list."
+            raise BadFileError(
+                self.name,
+                path,
+                "id",
+                f"mask {path} has id {shown}",
+                f"its ids must be {_ranges(allowed)}. Correct the mask or the class list",
             )
 
     def _allowed_ids(self) -> list[int]:
@@ -151,16 +171,22 @@ class PairReader:
         return [int(i) for i in allowed.nonzero()]
 
     def _check_files(self) -> None:
-        no_image = _absent([pair.image for pair in self.pairs])
-        no_mask = _absent([pair.mask for pair in self.pairs])
-        for kind, absent in (("image", no_image), ("mask", no_mask)):
-            if absent:
-                pair = next(pair for pair in self.pairs if getattr(pair, kind) == absent[0])
-                owner = f"id {pair.id!r}" if kind == "image" else f"image {pair.image}"
-                raise UserError(
-                    f"{self.name}: {owner} has no {kind}; expected {absent[0]} ({len(absent)} of {len(self)} "
-                    f"lack one). Add the {kind}, or read a subset by a list of ids that have one."
-                )
+        """Complains about each file that is not there, and leaves its pair out."""
+        pairs = self.pairs
+        for kind in ("image", "mask"):
+            absent = _absent([getattr(pair, kind) for pair in pairs])
+            self.pairs = [pair for pair in self.pairs if getattr(pair, kind) not in absent]
+            for pair in pairs:
+                expected = getattr(pair, kind)
+                if expected in absent:
+                    owner = f"id {pair.id!r}" if kind == "image" else f"image {pair.image}"
+                    todo = (
+                        f"expected {expected} ({len(absent)} of {len(pairs)} lack one). Add the {kind}, or read a "
+                        "subset by a list of ids that have one"
+                    )
+                    complain(BadFileError(self.name, expected, "missing", f"{owner} has no {kind}", todo))
+        if not self.pairs:
+            raise UserError(f"{self.name}: no image has its mask; there is nothing to read.")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name}: {len(self)} images, {len(self.classes)} classes)"
@@ -181,11 +207,11 @@ def id_table(local_ids: Mapping[int, int]) -> Tensor:
     return torch.from_numpy(table)
 
 
-def _absent(files: Sequence[Path]) -> list[Path]:
+def _absent(files: Sequence[Path]) -> set[Path]:
     """The files that are not there, by one listing a folder instead of a question a file."""
     folders = {file.parent for file in files}
     present = {folder: set(os.listdir(folder)) if folder.is_dir() else set() for folder in folders}
-    return [file for file in files if file.name not in present[file.parent]]
+    return {file for file in files if file.name not in present[file.parent]}
 
 
 def _size(tensor: Tensor) -> str:

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from mdpseg.errors import UserError
+from mdpseg.text_file import read_text
+
+LARGEST_LIST = 2**24  # bytes, a million ids
 
 
 class HasId(Protocol):
@@ -122,29 +125,24 @@ def select(
 def _listed(pairs: Sequence[Item], list_file: Path) -> list[Item]:
     by_id = {pair.id: pair for pair in pairs}
     chosen: dict[str, Item] = {}
-    for name in read_lines(list_file, "subset list"):
+    for name in read_lines(list_file, f"subset list {list_file}"):
         if name not in by_id:
             example = f" ids look like {next(iter(by_id))!r}." if by_id else ""
             raise UserError(
-                f"subset list {list_file}: no image has the id {name!r}; one id a line is expected.{example}"
+                f"subset list {list_file}: no image has the id {name!r:.60}; one id a line is expected.{example}"
             )
         if name in chosen:
-            raise UserError(f"subset list {list_file}: the id {name!r} stands there twice; remove one.")
+            raise UserError(f"subset list {list_file}: the id {name!r:.60} stands there twice; remove one.")
         chosen[name] = by_id[name]
     if not chosen:
         raise UserError(f"subset list {list_file} names no id; one id a line is expected.")
     return list(chosen.values())
 
 
-def read_lines(path: Path, what: str) -> list[str]:
+def read_lines(path: Path, where: str) -> list[str]:
     """The lines of a text file, stripped, without blank ones and ``#`` comments."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise UserError(f"{what} {path} cannot be read ({error.strerror}); correct its path.") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{what} {path} is not UTF-8 text; save it as UTF-8.") from error
-    stripped = (line.strip() for line in lines)
+    # A newline alone ends a line; str.splitlines would also break at control characters.
+    stripped = (line.strip(" \t") for line in read_text(path, where, LARGEST_LIST).split("\n"))
     return [line for line in stripped if line and not line.startswith("#")]
 
 

@@ -31,6 +31,9 @@ class ImageSource(Protocol):
     def image(self, index: int) -> Tensor:
         """Reads the image, uint8 [3, H, W]."""
 
+    def paths(self, index: int) -> tuple[Path, ...]:
+        """Its file, and then those that come with it; none for an image that is made on the fly."""
+
 
 @dataclass(frozen=True)
 class ImageFile:
@@ -75,6 +78,10 @@ class Images:
         """Reads the image, uint8 [3, H, W]."""
         return read_image(self.files[index].image, self.name)
 
+    def paths(self, index: int) -> tuple[Path, ...]:
+        """The image's file."""
+        return (self.files[index].image,)
+
 
 class Unlabelled:
     """A dataset's images as a reader that has no classes; masks, where there are any, are never opened.
@@ -104,3 +111,7 @@ class Unlabelled:
     def __getitem__(self, index: int) -> Sample:
         image = self.source.image(index)  # [3, H, W]
         return Sample(image, torch.zeros(image.shape[1:], dtype=torch.uint8), self.source.id(index))
+
+    def paths(self, index: int) -> tuple[Path, ...]:
+        """The image's file, if it has one; never a mask's."""
+        return self.source.paths(index)[:1]

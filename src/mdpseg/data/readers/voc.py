@@ -53,9 +53,10 @@ class VOC2012(PairReader):
     ) -> None:
         root = _find_root(name, Path(root))
         list_file = _find_list(name, root / "ImageSets" / "Segmentation", split)
-        ids = sorted({Path(line.split()[0]).stem for line in read_lines(list_file, f"{name}: split list")})
+        where = f"{name}: split list {list_file}"
+        ids = sorted({_id(line, where) for line in read_lines(list_file, where)})
         if not ids:
-            raise UserError(f"{name}: split list {list_file} names no image; expected one id a line.")
+            raise UserError(f"{where} names no image; expected one id a line.")
         images = root / "JPEGImages"
         masks = root / ("SegmentationClassAug" if "aug" in split.lower() else "SegmentationClass")
         need_folder(name, images, LAYOUT)
@@ -81,3 +82,11 @@ def _find_list(name: str, folder: Path, split: str) -> Path:
         if wanted in found:
             return found[wanted]
     raise UserError(f"{name}: no split {split!r} in {folder}; found: {', '.join(found) or 'none'}.")
+
+
+def _id(line: str, where: str) -> str:
+    """The id in a line of a list: the line itself, or the stem of its first path."""
+    path = Path(line.split(maxsplit=1)[0])
+    if ".." in path.parts:
+        raise UserError(f"{where} has {line!r:.60}, which leads out of the dataset; expected one id a line.")
+    return path.stem

@@ -1,5 +1,7 @@
 """`ToyWorld`: an embedded world as a dataset, with the interface of the readers."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -97,6 +99,10 @@ class ToyWorld:
     def image(self, index: int) -> torch.Tensor:
         """The image alone, uint8 [3, H, W]."""
         return self[index].image
+
+    def paths(self, index: int) -> tuple[Path, ...]:
+        """None: the images are made on the fly."""
+        return ()
 
     def _generator(self, number: int) -> np.random.Generator:
         """The generator of one sample, the same in every process and on every machine."""

@@ -1,0 +1,214 @@
+"""Everything that is wrong with the data of a recipe, found before a run finds the first of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.progress import track
+
+from mdpseg.config import DatasetConfig, EvaluateConfig, FinetuneConfig, PretrainConfig
+from mdpseg.data.class_shares import ClassShares, draw_shares, shares_text, write_shares
+from mdpseg.data.duplicates import same_bytes, same_look
+from mdpseg.data.examine import examine
+from mdpseg.data.loader import Reader
+from mdpseg.data.merge import read_mapping
+from mdpseg.data.open import label_space_of, open_dataset
+from mdpseg.data.problems import KINDS, REMARKS, Problem, listing
+from mdpseg.data.readers.complaints import gather
+from mdpseg.errors import UserError, printable
+from mdpseg.files import write_text
+from mdpseg.recipe import load_any
+
+AnyConfig = PretrainConfig | FinetuneConfig | EvaluateConfig
+
+_RECIPES: dict[str, type[BaseModel]] = {"datasets": PretrainConfig, "train": FinetuneConfig, "dataset": EvaluateConfig}
+
+
+@dataclass
+class Part:
+    """One dataset of a recipe, and what its images turned out to be.
+
+    Attributes:
+        title: the dataset's name, with its role where the recipe has several: ``voc (val)``.
+        reader: the opened dataset.
+        names: file (or id) of each image; in the same order:
+        images: digests of the image files,
+        masks: digests of the mask files,
+        looks: difference hashes.
+        shares: pixels of each class, None for a dataset without labels.
+    """
+
+    title: str
+    reader: Reader
+    shares: ClassShares | None
+    names: list[str] = field(default_factory=list)
+    images: list[bytes | None] = field(default_factory=list)
+    masks: list[bytes | None] = field(default_factory=list)
+    looks: list[bytes | None] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found.
+
+    Attributes:
+        problems: all problems, and the remarks, which are not counted.
+        parts: the datasets that could be opened.
+    """
+
+    problems: list[Problem]
+    parts: list[Part]
+
+    @property
+    def clean(self) -> bool:
+        """Whether there are no problems; there may be remarks."""
+        return not self._count()
+
+    def _count(self) -> int:
+        return sum(problem.kind not in REMARKS for problem in self.problems)
+
+    def text(self, most: int) -> str:
+        """The report for a terminal, with at most ``most`` lines a kind of problem and a table."""
+        lines = []
+        for part in self.parts:
+            of = "without labels"
+            if part.shares is not None:
+                occur = len(part.shares.classes) - len(part.shares.absent())
+                of = f"{occur} of {len(part.shares.classes)} classes occur, {part.shares.ignored():.1%} is ignored"
+            lines.append(f"{part.title}: {len(part.names)} images, {of}")
+            if part.shares is not None:
+                lines.append(shares_text(part.shares, most))
+            lines.append("")
+        found = listing(self.problems, most)
+        images = sum(len(part.names) for part in self.parts)
+        count = self._count()
+        end = f"{count or 'No'} problem{'' if count == 1 else 's'} in {images} images."
+        return "\n".join([*lines, *([found] if found else []), end])
+
+    def write(self, folder: Path) -> None:
+        """Writes problems.json, and for datasets with labels classes.csv and classes.png."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"out={folder} cannot be written ({error.strerror}); choose another folder.") from error
+        content = {
+            "images": {part.title: len(part.names) for part in self.parts},
+            "problems": [asdict(problem) for problem in self.problems],
+        }
+        write_text(folder / "problems.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        shares = [part.shares for part in self.parts if part.shares is not None]
+        if shares:
+            write_shares(folder / "classes.csv", shares)
+            draw_shares(folder / "classes.png", shares)
+
+
+def check(config: AnyConfig | str | Path, overrides: Sequence[str] = (), *, workers: int = 2) -> Report:
+    """Opens every file of a recipe's datasets and lists all problems.
+
+    Args:
+        config: the recipe of a pretraining, fine-tuning or evaluation.
+        overrides: ``key=value``, where ``config`` is a path.
+        workers: processes that read.
+
+    Raises:
+        UserError: the recipe itself is wrong, or a process that reads died.
+    """
+    loaded = load_any(Path(config), _RECIPES, overrides) if isinstance(config, (str, Path)) else config
+    assert isinstance(loaded, AnyConfig)
+    entries = _entries(loaded)
+    problems: list[Problem] = []
+    parts = [part for title, entry in entries.items() for part in _open(title, entry, loaded.data_root, problems)]
+    if len(parts) == len(entries):
+        problems += _together(loaded, [part.reader for part in parts])
+    for part in parts:
+        problems += _examine(part, workers)
+        problems += _twice(part)
+    if isinstance(loaded, FinetuneConfig) and len(parts) == 2:
+        problems += _leaks(*parts)
+    return Report(sorted(problems, key=lambda problem: list(KINDS).index(problem.kind)), parts)
+
+
+def _entries(config: AnyConfig) -> Mapping[str, DatasetConfig]:
+    match config:
+        case PretrainConfig():
+            return {entry.name: entry for entry in config.datasets}
+        case EvaluateConfig():
+            return {config.dataset.name: config.dataset}
+        case FinetuneConfig():
+            roles = {"train": config.train} | ({"val": config.val} if config.val else {})
+            return {f"{entry.name} ({role})": entry for role, entry in roles.items()}
+
+
+def _open(title: str, entry: DatasetConfig, data_root: Path, problems: list[Problem]) -> Iterator[Part]:
+    """The dataset as a part, unless it cannot be opened at all."""
+    with gather() as faults:
+        try:
+            reader = open_dataset(entry, data_root)
+        except UserError as error:
+            problems.append(Problem("dataset", title, "", str(error).rstrip("."), "correct its entry in the recipe"))
+            return
+        finally:
+            problems += [Problem.of(fault, title) for fault in faults]
+    yield Part(title, reader, ClassShares(title, reader.classes) if reader.label_set else None)
+
+
+def _together(config: AnyConfig, readers: Sequence[Reader]) -> Iterator[Problem]:
+    """What only shows once all datasets are open: label sets that do not fit each other."""
+    try:
+        label_space_of(readers)
+        if isinstance(config, PretrainConfig) and config.merge:
+            read_mapping(config.merge, readers)
+    except UserError as error:
+        yield Problem("recipe", "the recipe", "", str(error).rstrip("."), "correct the recipe or the file it names")
+    if isinstance(config, FinetuneConfig) and len(readers) == 2 and readers[0].classes != readers[1].classes:
+        wrong = f"train has {len(readers[0].classes)} classes, val {len(readers[1].classes)}, or other names"
+        yield Problem("recipe", "the recipe", "", wrong, "both must have equal classes in the same order")
+
+
+def _examine(part: Part, workers: int) -> Iterator[Problem]:
+    """Reads all files of a dataset, with progress on stderr."""
+    console = Console(stderr=True)
+    images = examine(part.reader, workers)
+    title = printable(part.title)
+    for seen in track(images, title, len(part.reader), console=console, disable=not console.is_terminal):
+        part.names.append(printable(seen.name))
+        part.images.append(seen.image)
+        part.masks.append(seen.mask)
+        part.looks.append(seen.look)
+        if part.shares is not None and seen.pixels is not None:
+            part.shares.add(seen.pixels)
+        yield from (Problem.of(fault, part.title) for fault in seen.faults)
+    absent = part.shares.absent() if part.shares is not None else []
+    if absent:
+        wrong = f"{len(absent)} of {len(part.reader.classes)} classes have no pixel ({', '.join(absent)})"
+        yield Problem("absent", part.title, "", wrong, "add images that show them, or leave them out of the class list")
+
+
+def _twice(part: Part) -> Iterator[Problem]:
+    """Images that are there twice inside one split."""
+    same = same_bytes(part.images)
+    for place, first in same.items():
+        masks = " and another mask" if part.masks[place] != part.masks[first] else ""
+        wrong = f"image {part.names[place]} has the same bytes as {part.names[first]}{masks}"
+        yield Problem("duplicate", part.title, part.names[place], wrong, "keep one of both")
+    for place, first in same_look([None if i in same else bits for i, bits in enumerate(part.looks)]).items():
+        wrong = f"image {part.names[place]} looks like {part.names[first]}"
+        yield Problem("near", part.title, part.names[place], wrong, "keep both if they are two views")
+
+
+def _leaks(train: Part, val: Part) -> Iterator[Problem]:
+    """Images of val that were trained on."""
+    todo = "take it out of one of both, or the scores are too good"
+    same = same_bytes(val.images, train.images)
+    for place, other in same.items():
+        wrong = f"image {val.names[place]} has the same bytes as {train.names[other]} of train"
+        yield Problem("leak", val.title, val.names[place], wrong, todo)
+    looks = [None if i in same else bits for i, bits in enumerate(val.looks)]
+    for place, other in same_look(looks, train.looks).items():
+        wrong = f"image {val.names[place]} looks like {train.names[other]} of train"
+        yield Problem("near_leak", val.title, val.names[place], wrong, f"look at both; {todo}")

@@ -1,0 +1,51 @@
+"""What an image file says of its size, before anything is decoded.
+
+A file of a few bytes may claim billions of pixels, and torchvision allocates what a JPEG or WebP claims.
+"""
+
+from __future__ import annotations
+
+_FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15 without DHT, JPG and DAC
+_BARE_MARKERS = {0x01, *range(0xD0, 0xDA)}  # without a length: TEM, RST0 to RST7, SOI, EOI
+_START_OF_SCAN = 0xDA
+
+
+def png_size(content: bytes) -> tuple[int, int] | None:
+    """Width and height of a PNG, or None if its header is not whole."""
+    if len(content) < 24:
+        return None
+    return int.from_bytes(content[16:20]), int.from_bytes(content[20:24])
+
+
+def jpeg_size(content: bytes) -> tuple[int, int] | None:
+    """Width and height of a JPEG as its first frame header states them, or None if there is none."""
+    place = 2  # behind the start of the image
+    while True:
+        place = content.find(b"\xff", place)
+        if place < 0:
+            return None
+        while content[place : place + 1] == b"\xff":  # any number of them may stand before a marker
+            place += 1
+        marker = content[place] if place < len(content) else _START_OF_SCAN
+        segment = content[place + 1 : place + 8]
+        if marker in _FRAME_HEADERS and len(segment) == 7:
+            return int.from_bytes(segment[5:7]), int.from_bytes(segment[3:5])
+        if marker == _START_OF_SCAN or len(segment) < 2:
+            return None
+        bare = marker == 0 or marker in _BARE_MARKERS
+        place += 1 if bare else 1 + max(2, int.from_bytes(segment[:2]))
+
+
+def webp_size(content: bytes) -> tuple[int, int] | None:
+    """Width and height of a WebP, or None if its first chunk is not of a known kind."""
+    kind, chunk = content[12:16], content[20:30]
+    if len(chunk) < 10:
+        return None
+    if kind == b"VP8X":  # extended: 24 bits each, less one
+        return 1 + int.from_bytes(chunk[4:7], "little"), 1 + int.from_bytes(chunk[7:10], "little")
+    if kind == b"VP8L":  # lossless: 14 bits each, less one, behind a signature byte
+        bits = int.from_bytes(chunk[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 ":  # lossy: 14 bits each, behind a frame tag and a start code
+        return int.from_bytes(chunk[6:8], "little") & 0x3FFF, int.from_bytes(chunk[8:10], "little") & 0x3FFF
+    return None

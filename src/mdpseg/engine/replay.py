@@ -1,0 +1,153 @@
+"""A batch whose loss was not finite: written to a file, and run again from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from rich.table import Table
+from torch import Tensor, nn
+
+from mdpseg.batch import Batch
+from mdpseg.config import FinetuneConfig, NetworkConfig, PretrainConfig, RunConfig
+from mdpseg.engine.random_state import set_random_state
+from mdpseg.engine.runtime import Device, make_fabric
+from mdpseg.errors import UserError
+from mdpseg.files import write_whole
+from mdpseg.label_space import LabelSpace
+from mdpseg.mixing import mix_batch
+from mdpseg.network import SegmentationNetwork
+from mdpseg.objectives.choose import pretraining_objective
+from mdpseg.objectives.finetune import Finetune
+
+_FORMAT = "mdpseg-replay-1"
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What a replay showed.
+
+    Attributes:
+        step: of the run.
+        names: "dataset/image id" of each image of the batch.
+        recorded: the parts of the loss and the gradient's norm, as the run had them.
+        now: the same, as they came out again.
+        culprit: the first thing that is not finite, or empty.
+    """
+
+    step: int
+    names: list[str]
+    recorded: dict[str, float]
+    now: dict[str, float]
+    culprit: str
+
+    def table(self) -> Table:
+        """Both beside each other."""
+        table = Table("part", "in the run", "now")
+        for name, value in self.recorded.items():
+            table.add_row(name, f"{value:.6g}", f"{self.now[name]:.6g}" if name in self.now else "")
+        return table
+
+
+def write_replay(
+    path: Path, step: int, names: tuple[str, ...], parts: dict[str, float], evidence: dict[str, Any], config: RunConfig
+) -> None:
+    """Writes what :func:`replay` needs: weights, bank, random states, the batch itself and the recipe; no data."""
+    kind = "pretrain" if isinstance(config, PretrainConfig) else "finetune"
+    content = {
+        "format": _FORMAT,
+        "kind": kind,
+        "recipe": config.model_dump(mode="json"),
+        "step": step,
+        "names": list(names),
+        "parts": parts,
+        **evidence,
+    }
+    write_whole(path, lambda temporary: _save(content, temporary))
+
+
+def _save(content: dict[str, Any], path: Path) -> None:
+    with path.open("wb") as file:
+        torch.save(content, file)
+
+
+def replay(path: Path, device: Device | None = None) -> Replay:
+    """Runs the batch of a replay file forward and backward; on the CPU every bit of the loss comes out as in the run.
+
+    Args:
+        path: ``replay-STEP.pt`` of a run's folder.
+        device: default: as the recipe says.
+
+    Raises:
+        UserError: there is no such file, or it is not one.
+    """
+    content = _read(path)
+    try:
+        config = (PretrainConfig if content["kind"] == "pretrain" else FinetuneConfig).model_validate(content["recipe"])
+        objective = _objective(content, config)
+        objective.load_state_dict(content["objective"])
+        batch = Batch.from_state(content["batch"])
+    except (KeyError, TypeError, ValueError, RuntimeError, ValidationError) as error:
+        raise UserError(f"{path} is damaged ({' '.join(str(error).split()):.200}).") from error
+    fabric = make_fabric(device or config.device, config.precision)
+    if config.channels_last:
+        objective.to(memory_format=torch.channels_last)
+    wrapped = fabric.setup_module(objective).train()
+    set_random_state(content["random"], fabric.device)
+
+    culprits = _watch(objective)
+    losses = wrapped(mix_batch(batch.to(fabric.device)))
+    culprits += [f"the loss's part {name!r}" for name, value in losses.items() if not value.isfinite()]
+    fabric.backward(losses["loss"])
+    culprits += [
+        f"the gradient of {name}"
+        for name, parameter in objective.named_parameters()
+        if parameter.grad is not None and not parameter.grad.isfinite().all()
+    ]
+    gradients = [parameter.grad for parameter in objective.parameters() if parameter.grad is not None]
+    now = {name: float(value.detach()) for name, value in losses.items()}
+    now["gradient norm"] = float(nn.utils.get_total_norm(gradients))
+    return Replay(content["step"], content["names"], content["parts"], now, next(iter(culprits), ""))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise UserError(f"No file at {path}; expected a replay-STEP.pt of a run's folder.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged file makes of its readers
+        raise UserError(f"{path} cannot be read ({type(error).__name__}); expected a replay-STEP.pt.") from error
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise UserError(f"{path} is no replay file ({_FORMAT}); expected a replay-STEP.pt of a run's folder.")
+    return content
+
+
+def _objective(content: dict[str, Any], config: PretrainConfig | FinetuneConfig) -> nn.Module:
+    network = SegmentationNetwork(NetworkConfig.model_validate(content["network"]))
+    label_space = LabelSpace.from_json(content["label_space"])
+    if isinstance(config, FinetuneConfig):
+        return Finetune(network, label_space)
+    unlabelled = any(dataset.unlabelled for dataset in config.datasets)
+    return pretraining_objective(network, label_space, config.method, unlabelled=unlabelled)
+
+
+def _watch(objective: nn.Module) -> list[str]:
+    """Collects what is not finite, in the order of the forward pass: weights first, then outputs."""
+    culprits = [
+        f"the weights {name}" for name, parameter in objective.named_parameters() if not parameter.isfinite().all()
+    ]
+
+    def look(name: str) -> Any:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            if isinstance(output, Tensor) and output.is_floating_point() and not output.isfinite().all():
+                culprits.append(f"the output of {name}")
+
+        return hook
+
+    for name, module in objective.named_modules():
+        if not list(module.children()):
+            module.register_forward_hook(look(name))
+    return culprits

@@ -1,0 +1,190 @@
+"""A loss or gradient that is not finite: one message, a file, and the same batch once more."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+import mdpseg
+from mdpseg.engine import finite, loop
+from mdpseg.engine.replay import replay
+from mdpseg.errors import UserError
+from mdpseg.network import SegmentationNetwork
+from tests import tiny
+
+
+def pretraining(out, **more):
+    return tiny.pretraining(out, **{"iterations": 6, "network": tiny.FAST_NETWORK, **more})
+
+
+def break_weights(monkeypatch, step, value=math.nan, find=".decoder."):
+    """Before step ``step`` one weight of the network turns into ``value``."""
+    remember, calls = finite.FiniteGuard.remember, []
+
+    def broken(guard):
+        calls.append(1)
+        remember(guard)
+        if len(calls) == step:
+            parameters = {f".{name}": p for name, p in guard.objective.network.named_parameters()}
+            name = next(name for name in parameters if find in name and parameters[name].ndim == 4)
+            parameters[name].data[0, 0, 0, 0] = value
+
+    monkeypatch.setattr(finite.FiniteGuard, "remember", broken)
+
+
+@pytest.mark.parametrize("objective", ["mdp", "supervised", "multihead", "finetune"])
+def test_the_message_and_the_replay(objective, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    break_weights(monkeypatch, 3)
+    run, content = mdpseg.pretrain, pretraining(out, method={"objective": objective})
+    if objective == "finetune":
+        run, content = mdpseg.finetune, tiny.finetuning(out, network=tiny.FAST_NETWORK)
+    with pytest.raises(UserError) as error:
+        run(content)
+    message = str(error.value)
+    file = out / "replay-3.pt"
+    assert "\n" not in message
+    for part in ["nan at step 3", "gradient norm", f"mdpseg replay {file}", "optim.lr", "optim.clip"]:
+        assert part in message
+    found = replay(file)
+    assert found.step == 3
+    assert len(found.names) == 4
+    assert all(name in message for name in found.names)
+    assert found.recorded.keys() == found.now.keys()
+    assert math.isnan(found.now["loss"])
+    assert found.culprit.startswith("the weights network.decoder.")
+    assert not (out / "weights.safetensors").exists()
+    assert (out / "recipe.yaml").is_file()
+    assert not list(out.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        {"bank_size": 16, "momentum": 0.99, "prototypes": "bank"},
+        {"bank": "region", "momentum": 0.0, "mixing": "both", "mixing_probability": 1.0},
+        {"bank": "none", "momentum": 0.9},
+    ],
+    ids=str,
+)
+def test_a_replay_gives_the_same_bits(method, tmp_path, monkeypatch):
+    """Bank, running statistics and dropout are as they were before the step, though the step had changed them."""
+    check, seen = finite.FiniteGuard.check, {}
+
+    def once(guard, step, batch, losses, norm):
+        if step != 4:
+            return check(guard, step, batch, losses, norm)
+        seen.update({name: float(value.detach()) for name, value in losses.items()}, norm=float(norm))
+        return check(guard, step, batch, losses, torch.tensor(torch.inf))
+
+    monkeypatch.setattr(finite.FiniteGuard, "check", once)
+    datasets = [tiny.toy("coarse"), tiny.toy("fine"), tiny.bare_images(tmp_path / "bare")]
+    datasets = datasets[: 2 if method["bank"] == "none" else 3] if "bank" in method else datasets
+    with pytest.raises(UserError, match="gradient norm inf"):
+        mdpseg.pretrain(pretraining(tmp_path / "run", method=method, datasets=datasets, optim={"clip": None}))
+    monkeypatch.undo()
+    found = replay(tmp_path / "run" / "replay-4.pt")
+    norm = seen.pop("norm")
+    assert found.now.pop("gradient norm") == pytest.approx(norm, rel=1e-5)  # its sum has another order
+    assert found.now == seen
+    assert found.culprit == ""
+
+
+def test_a_gradient_alone_does_not_reach_the_weights(tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    forward = SegmentationNetwork.features
+
+    class Breaks(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient * math.inf
+
+    steps = []
+
+    def features(network, images):
+        steps.append(1)
+        maps = forward(network, images)
+        return Breaks.apply(maps) if len(steps) == 3 else maps
+
+    monkeypatch.setattr(SegmentationNetwork, "features", features)
+    with pytest.raises(UserError, match="at step 3"):
+        mdpseg.pretrain(pretraining(out, method={"momentum": 0.0}, checkpoint_every=2))
+    state = torch.load(out / "last.ckpt", weights_only=True)
+    assert state["step"] == 2
+    assert all(torch.isfinite(t).all() for t in state["objective"].values() if t.is_floating_point())
+
+
+def test_it_is_looked_at_in_every_step(tmp_path, monkeypatch):
+    """Not only where losses are logged; no checkpoint holds a network that is not finite."""
+    out = tmp_path / "run"
+    break_weights(monkeypatch, 3)
+    with pytest.raises(UserError, match="step 3"):
+        mdpseg.pretrain(pretraining(out, iterations=9, log_every=9, checkpoint_every=2))
+    state = torch.load(out / "last.ckpt", weights_only=True)
+    assert state["step"] == 2
+    assert all(torch.isfinite(t).all() for t in state["objective"].values() if t.is_floating_point())
+
+
+def test_a_large_batch_is_named_in_part(tmp_path, monkeypatch):
+    break_weights(monkeypatch, 1)
+    with pytest.raises(UserError, match="and 4 more"):
+        mdpseg.pretrain(pretraining(tmp_path / "run", batch_size=20))
+    assert len(replay(tmp_path / "run" / "replay-1.pt").names) == 20
+
+
+def test_by_the_command_line(tmp_path, monkeypatch, mdpseg_command):
+    out = tmp_path / "run"
+    break_weights(monkeypatch, 2, find=".encoder.")
+    code, _, stderr = mdpseg_command("pretrain", tiny.write_recipe(tmp_path / "r.yaml", pretraining(out)))
+    assert code == 2
+    assert stderr.strip().splitlines()[-1].startswith("mdpseg: The loss is nan at step 2")
+    code, stdout, _ = mdpseg_command("replay", out / "replay-2.pt", "--device", "cpu")
+    assert code == 0
+    for part in ("step 2: ", "gradient norm", "nan", "first not finite: the weights network.encoder."):
+        assert part in stdout
+
+
+def test_a_layer_is_named(tmp_path, monkeypatch):
+    """All weights are finite, and so are the gradients of nothing: the output of one layer is too large."""
+    break_weights(monkeypatch, 2, value=3e38, find=".encoder.")
+    with pytest.raises(UserError):
+        mdpseg.pretrain(pretraining(tmp_path / "run"))
+    assert replay(tmp_path / "run" / "replay-2.pt").culprit.startswith("the output of network.encoder.")
+
+
+@pytest.mark.parametrize(
+    "content, named",
+    [
+        (None, "No file"),
+        (b"hello", "cannot be read"),
+        ({"a": 1}, "no replay file"),
+        ({"format": "mdpseg-replay-1", "kind": "pretrain"}, "damaged"),
+    ],
+    ids=str,
+)
+def test_other_files(content, named, tmp_path, mdpseg_command):
+    file = tmp_path / "replay-1.pt"
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    elif content:
+        torch.save(content, file)
+    code, _, stderr = mdpseg_command("replay", file)
+    assert code == 2
+    assert named in stderr
+    assert str(file) in stderr
+    assert len(stderr.strip().splitlines()) == 1
+
+
+def test_the_guard_changes_nothing(tmp_path, monkeypatch):
+    mdpseg.pretrain(pretraining(tmp_path / "with"))
+    monkeypatch.setattr(finite.FiniteGuard, "remember", lambda guard: None)
+    monkeypatch.setattr(finite.FiniteGuard, "check", lambda *_: None)
+    mdpseg.pretrain(pretraining(tmp_path / "without"))
+    assert tiny.same(tiny.tensors(tmp_path / "with"), tiny.tensors(tmp_path / "without"))
+    assert loop.FiniteGuard is finite.FiniteGuard
