@@ -216,6 +216,42 @@ def test_a_loss_that_is_not_finite_in_one_is_one_message(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_decoder_that_leaves_layers_of_its_encoder_unused(tmp_path):
+    network = {"encoder": "test_efficientnet", "decoder": "pspnet", "embedding_dim": 16}
+    codes, texts = run(2, "pretrain", pretraining(tmp_path / "run", network=network, iterations=3), tmp_path)
+    assert codes == [0, 0], texts
+    assert texts[1] == ""
+
+
+@pytest.mark.slow
+def test_processes_that_slurm_started(tmp_path):
+    """As far as its variables go; there is no SLURM here."""
+    content = pretraining(tmp_path / "run", iterations=2, device="cpu", devices=2)
+    file = tiny.write_recipe(tmp_path / "recipe.yaml", content)
+    common = {
+        "SLURM_JOB_ID": "7",
+        "SLURM_JOB_NAME": "train",
+        "SLURM_NTASKS": "2",
+        "SLURM_NTASKS_PER_NODE": "2",
+        "SLURM_NODEID": "0",
+        "SLURM_JOB_NODELIST": "localhost",
+        "SRUN_CPUS_PER_TASK": "1",
+        "MASTER_PORT": str(processes.free_port()),
+        "MASTER_ADDR": "127.0.0.1",
+    }
+    started = [
+        processes.start(
+            *("pretrain", file),
+            stderr=tmp_path / f"stderr-of-2-{rank}",
+            environment={**common, "SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)},
+        )
+        for rank in range(2)
+    ]
+    assert [processes.finish(process) for process in started] == [0, 0], said(tmp_path, 2)
+    assert len(torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["random"]) == 2
+
+
+@pytest.mark.slow
 def test_our_own_launcher(tmp_path):
     content = pretraining(tmp_path / "run", iterations=2, device="cpu")
     done = tiny.command("pretrain", tiny.write_recipe(tmp_path / "recipe.yaml", content), "--devices", 2)

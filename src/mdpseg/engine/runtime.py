@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+import warnings
 from datetime import timedelta
 from typing import Literal
 
@@ -60,7 +61,12 @@ def make_training_fabric(config: RunConfig) -> Fabric:
     new_name = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
     buffers = {"forward_sync_buffers" if new_name else "broadcast_buffers": False}
     timeout = timedelta(seconds=config.rank_timeout or _RANK_TIMEOUT)
-    strategy = DDPStrategy(timeout=timeout, gradient_as_bucket_view=True, **buffers)
+    strategy = DDPStrategy(
+        timeout=timeout,
+        gradient_as_bucket_view=True,
+        find_unused_parameters=True,  # some decoders (pspnet) leave deep layers of the encoder unused
+        **buffers,
+    )
     return Fabric(accelerator=chosen, devices=devices, num_nodes=nodes, precision=precision, strategy=strategy)
 
 
@@ -79,6 +85,7 @@ def launch(fabric: Fabric) -> None:
         UserError: what SLURM or torchrun started is not what the recipe asks for, or the others did not come.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # each process would say that it is there
+    warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
     try:
         fabric.launch()
     except (ValueError, RuntimeError) as error:

@@ -20,7 +20,18 @@ from mdpseg.tables.published import published
 
 # What changes neither the weights nor the scores: where things lie, and how the work is shared out.
 _PLACES = ("out", "data_root", "init", "merge")
-_SHARES = ("device", "workers", "compile", "log_every", "checkpoint_every", "resume")
+_SHARES = (
+    "device",
+    "workers",
+    "compile",
+    "log_every",
+    "checkpoint_every",
+    "resume",
+    "on_bad_file",
+    "devices",
+    "nodes",
+    "rank_timeout",
+)
 
 # The settings of the method that also count where nothing is contrasted.
 _WITHOUT_CONTRAST = ("objective", "mixing", "mixing_probability", "catch_all_as")
