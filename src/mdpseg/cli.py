@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -121,6 +122,8 @@ def main() -> None:
     """Runs the command line; a user's error is one message and exit code 2, with its traceback after --debug."""
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
+    if not debug:  # torch's own code writes warnings of its inner workings past Python's filters
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
         app([argument for argument in arguments if argument != "--debug"])
     except UserError as error:

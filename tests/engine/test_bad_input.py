@@ -69,14 +69,6 @@ def truncated_jpeg_in_a_worker(root):
     return pretrain_on(root, entry, workers=2), ["mine", "images/train/0.jpg", "truncated"]
 
 
-def truncated_jpeg_in_val(root):
-    train, val = tiny.image_folder(root / "d", count=1), tiny.image_folder(root / "d", count=1, split="val")
-    path = root / "d/images/val/0.jpg"
-    path.write_bytes(path.read_bytes()[:300])
-    recipe = tiny.finetuning(root / "out", train=train, val=val, iterations=2)
-    return ["finetune", tiny.write_recipe(root / "recipe.yaml", recipe)], ["mine", "images/val/0.jpg", "truncated"]
-
-
 def empty_split(root):
     entry = tiny.image_folder(root / "d", count=1)
     for kind in ("images", "masks"):
@@ -180,7 +172,6 @@ CASES = [
     id_outside_the_classes,
     truncated_jpeg,
     truncated_jpeg_in_a_worker,
-    truncated_jpeg_in_val,
     empty_split,
     split_that_is_not_there,
     wrong_key,
@@ -375,3 +366,18 @@ def test_predict_never_writes_over_its_images(finetuned, tmp_path, mdpseg_comman
     check(mdpseg_command(*predict(finetuned, image, out=tmp_path)), "a.png")
     assert image.read_bytes() == content
     assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_truncated_jpeg_in_val_costs_no_training(tmp_path, mdpseg_command):
+    """It is met once the network is trained that far: what was trained stays, and goes on once the file is mended."""
+    train, val = (tiny.image_folder(tmp_path / "d", count=1, split=split) for split in ("train", "val"))
+    path = tmp_path / "d/images/val/0.jpg"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:300])
+    recipe = tiny.finetuning(tmp_path / "out", train=train, val=val, iterations=2)
+    arguments = ["finetune", tiny.write_recipe(tmp_path / "recipe.yaml", recipe)]
+    check(mdpseg_command(*arguments), "mine", "images/val/0.jpg", "truncated")
+    assert not (tmp_path / "out" / "weights.safetensors").exists()
+    path.write_bytes(whole)
+    assert mdpseg_command(*arguments, "--resume")[0] == 0
+    assert (tmp_path / "out" / "weights.safetensors").exists()

@@ -259,6 +259,7 @@ def test_our_own_launcher(tmp_path):
     assert len(tiny.losses(tmp_path / "run")) == 2
     assert load(tmp_path / "run" / "recipe.yaml", PretrainConfig).devices == 2
     assert done.stderr.count("pretraining on") == 1
+    assert "Warning" not in done.stderr
     state = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
     assert len(state["random"]) == 2
 

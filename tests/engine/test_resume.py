@@ -73,7 +73,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(whole, workers, t
     assert tiny.same(tiny.tensors(out), tiny.tensors(expected))
     assert tiny.losses(out) == tiny.losses(expected)
     assert "resumed at step 2" in (out / "log.txt").read_text()
-    assert "another schedule" not in (out / "log.txt").read_text()
+    assert "other settings" not in (out / "log.txt").read_text()
     assert result.weights == out / "weights.safetensors"
 
 
@@ -159,7 +159,7 @@ def test_more_iterations_continue_a_finished_run(tmp_path):
     run("pretrain", recipe("pretrain", out), "resume=true", "iterations=8")
     assert [record["step"] for record in tiny.losses(out)] == list(range(1, 9))
     assert yaml.safe_load((out / "recipe.yaml").read_text())["iterations"] == 8
-    assert "another schedule from here on: iterations 8 (before: 6)" in (out / "log.txt").read_text()
+    assert "other settings from here on: iterations 8 (before: 6)" in (out / "log.txt").read_text()
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_more_iterations_continue_a_finished_run(tmp_path):
         ("batch_size=2", "batch_size"),
         ("network.decoder=unet", "network"),
         ("method.bank_size=32", "method"),
-        ("method.prototypes=learned", "method"),
+        ("method.prototypes=bank", "method"),
         ("method.objective=supervised", "method"),
         ("optim.optimiser=adamw", "optim"),
     ],
@@ -273,3 +273,26 @@ def test_a_checkpoint_of_an_older_version(tmp_path, pretrained):
     torch.save(state, out / "last.ckpt")
     with pytest.raises(UserError, match="another version"):
         run("pretrain", tiny.pretraining(out), "resume=true")
+
+
+def test_other_settings_and_images_are_told(tmp_path):
+    entry = tiny.image_folder(tmp_path / "data", count=4)
+    content = tiny.pretraining(tmp_path / "run", datasets=[entry])
+    run("pretrain", content)
+    tiny.image_folder(tmp_path / "data", count=6)
+    run("pretrain", content, "resume=true", "iterations=5", "method.temperature=0.2", "workers=0", "log_every=2")
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert "other settings from here on: iterations 5 (before: 3), method.temperature 0.2 (before: 0.07)" in log
+    assert "other images from here on: [6] in the datasets (before: [4])" in log
+    assert "workers" not in log
+
+
+def test_other_classes_are_refused(tmp_path):
+    entry = tiny.image_folder(tmp_path / "data", count=4)
+    content = tiny.pretraining(tmp_path / "run", datasets=[entry])
+    run("pretrain", content)
+    classes = tmp_path / "data" / "classes.txt"
+    first, *others = classes.read_text().splitlines()
+    classes.write_text("\n".join(["unicorn", *others]) + "\n")
+    with pytest.raises(UserError, match=f"class 'mine/{first}' where the data now has 'mine/unicorn'"):
+        run("pretrain", content, "resume=true", "iterations=5")

@@ -66,7 +66,7 @@ def test_the_curves_are_a_picture(pretrained):
 def test_the_checkpoint_holds_tensors_and_numbers_only(pretrained):
     state = torch.load(pretrained / "last.ckpt", weights_only=True)
     assert state["step"] == 3
-    assert {"objective", "optimizer", "schedule", "random", "seed", "batch_size"} <= set(state)
+    assert {"objective", "optimizer", "random", "recipe", "classes", "sizes"} <= set(state)
     assert state["next_draw"] == 3 * 4
     assert state["metrics_bytes"] == (pretrained / "metrics.jsonl").stat().st_size
     assert {"torch", "python", "numpy"} <= set(state["random"][0])

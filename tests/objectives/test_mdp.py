@@ -243,9 +243,18 @@ def test_learned_prototypes_have_a_gradient(prototypes):
 def test_only_prototypes_that_are_learned_are_parameters():
     assert made(prototypes="bank").learned is None
     assert made(prototypes="learned", bank="region").learned is None
-    assert made(prototypes="learned").prototypes()[1].all()
     norms = made(prototypes="mixed").prototypes()[0].norm(dim=1)
     assert torch.allclose(norms, torch.ones_like(norms), atol=1e-5)
+
+
+@pytest.mark.parametrize("prototypes", ["learned", "mixed"])
+def test_learned_prototypes_are_known_once_their_class_had_a_pixel(prototypes):
+    objective = made(prototypes=prototypes, bank_size=1)  # known they stay when the bank forgets them
+    assert not objective.prototypes()[1].any()
+    batch = tiny.batch(labels(B, 4), [1] * 4)
+    objective(mix_batch(batch))
+    assert set(objective.prototypes()[1].nonzero()[:, 0].tolist()) == set(batch.targets.unique().tolist())
+    assert len(objective.prototypes()[1].nonzero()) > 1
 
 
 @pytest.mark.parametrize("sparse", ["off", "no_push"])
@@ -316,4 +325,4 @@ def test_union_cross_entropy_beside_the_contrast():
 
 def test_its_state_holds_networks_bank_and_prototypes_only():
     state = made(prototypes="learned").state_dict()
-    assert {name.split(".")[0] for name in state} == {"network", "momentum_network", "bank", "learned"}
+    assert {name.split(".")[0] for name in state} == {"network", "momentum_network", "bank", "learned", "seen"}

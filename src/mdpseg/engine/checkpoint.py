@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
 from mdpseg import ranks
-from mdpseg.config import OptimConfig, RunConfig
+from mdpseg.config import RunConfig
 from mdpseg.engine.random_state import random_state, seed_everything, set_random_state
 from mdpseg.engine.run_folder import RunFolder
 from mdpseg.errors import UserError
 
-_FORMAT = 2
+# The names of all classes, and how many images each dataset has.
+DataKey: TypeAlias = tuple[list[str], list[int]]
+
+_FORMAT = 3
+# Settings that another machine, or a look at the run, may need otherwise: what is learned does not depend on them.
+_FREE = {"out", "resume", "data_root", "workers", "device", "devices", "nodes", "rank_timeout", "log_every"}
+_FREE |= {"checkpoint_every"}
+_FIXED = ("seed", "batch_size", "optim.optimiser")
 
 
 def run_state(
@@ -21,7 +28,7 @@ def run_state(
     step: int,
     run: RunFolder,
     config: RunConfig,
-    optim: OptimConfig,
+    data: DataKey,
     device: torch.device,
 ) -> dict[str, Any]:
     """All that the steps after ``step`` depend on; every process of the run must ask for it."""
@@ -31,14 +38,11 @@ def run_state(
         "next_draw": step * config.batch_size,  # images, crops, colours and mixes follow from the draw's number
         "metrics_bytes": run.metrics_bytes(),
         "objective": objective.state_dict(),  # network, momentum network, bank
-        "optimizer": optimizer.state_dict(),
-        "schedule": {
-            "iterations": config.iterations,
-            **optim.model_dump(mode="json"),
-        },  # the rate follows from the step
+        "optimizer": optimizer.state_dict(),  # the schedule's rate follows from the step
         "random": ranks.objects(random_state(device)),
-        "seed": config.seed,
-        "batch_size": config.batch_size,
+        "recipe": _flat(config.model_dump(mode="json")),
+        "classes": data[0],
+        "sizes": data[1],
     }
 
 
@@ -47,10 +51,18 @@ def restore(
     optimizer: Any,
     run: RunFolder,
     config: RunConfig,
-    optim: OptimConfig,
+    data: DataKey,
     device: torch.device,
 ) -> int:
     """Puts everything back as the run's last checkpoint has it.
+
+    Args:
+        objective: what is trained.
+        optimizer: its optimiser.
+        run: the run's folder.
+        config: the recipe that it is resumed with.
+        data: the classes, and how many images each dataset has.
+        device: where it is trained.
 
     Returns:
         The step to go on from; 0 where the run ended before its first checkpoint.
@@ -64,7 +76,8 @@ def restore(
         run.cut_metrics(0)
         run.log("there is no checkpoint yet: starting at step 0")
         return 0
-    _check_same_run(state, config, optim)
+    recipe = _flat(config.model_dump(mode="json"))
+    _check_same_run(state, recipe, data, config)
     try:
         objective.load_state_dict(state["objective"])
         optimizer.load_state_dict(state["optimizer"])
@@ -76,31 +89,48 @@ def restore(
     run.write_recipe(config)
     run.cut_metrics(state["metrics_bytes"])
     run.log(f"resumed at step {state['step']}")
-    _tell_other_schedule(state["schedule"], run, config, optim)
+    _tell_changes(state, recipe, data, run)
     _restore_random(state["random"], run, config, device)
     return int(state["next_draw"]) // config.batch_size
 
 
-def _check_same_run(state: dict[str, Any], config: RunConfig, optim: OptimConfig) -> None:
+def _flat(settings: Any, name: str = "") -> dict[str, Any]:
+    """{"optim.lr": 0.1, ...}; lists are split too."""
+    if isinstance(settings, dict | list) and settings:
+        items = settings.items() if isinstance(settings, dict) else enumerate(settings)
+        return {key: value for place, part in items for key, value in _flat(part, f"{name}.{place}").items()}
+    return {name.removeprefix("."): settings}
+
+
+def _check_same_run(state: dict[str, Any], recipe: dict[str, Any], data: DataKey, config: RunConfig) -> None:
     if state.get("format") != _FORMAT:
         raise UserError(
             f"The checkpoint in {config.out} was written by another version of mdpseg; start again in a new folder."
         )
-    has = {**state, "optimiser": state["schedule"]["optimiser"]}
-    wanted = {"seed": config.seed, "batch_size": config.batch_size, "optimiser": optim.optimiser}
-    for setting, value in wanted.items():
-        if has[setting] != value:
+    for setting in _FIXED:
+        if state["recipe"][setting] != recipe[setting]:
             raise UserError(
-                f"The run in {config.out} has {setting} {has[setting]}, the recipe {value}; "
+                f"The run in {config.out} has {setting} {state['recipe'][setting]}, the recipe {recipe[setting]}; "
                 "resume with the same, or start in another folder."
             )
+    if len(state["classes"]) == len(data[0]) and state["classes"] != data[0]:
+        before, now = next(pair for pair in zip(state["classes"], data[0], strict=True) if pair[0] != pair[1])
+        raise UserError(
+            f"The run in {config.out} has the class {before!r} where the data now has {now!r}; resume with the same "
+            "classes in the same order, or start in another folder."
+        )
 
 
-def _tell_other_schedule(before: dict[str, Any], run: RunFolder, config: RunConfig, optim: OptimConfig) -> None:
-    now = {"iterations": config.iterations, **optim.model_dump(mode="json")}
-    changed = [f"{name} {now[name]} (before: {before.get(name)})" for name in now if now[name] != before.get(name)]
+def _tell_changes(state: dict[str, Any], recipe: dict[str, Any], data: DataKey, run: RunFolder) -> None:
+    """Says what makes the resumed run another one than it would have been."""
+    before = state["recipe"]
+    names = [name for name in {**before, **recipe} if name.split(".")[0] not in _FREE]
+    changed = [name for name in names if before.get(name) != recipe.get(name)]
     if changed:
-        run.log(f"another schedule from here on: {', '.join(changed)}")
+        told = ", ".join(f"{name} {recipe.get(name)} (before: {before.get(name)})" for name in changed)
+        run.log(f"other settings from here on: {told}")
+    if state["sizes"] != data[1]:
+        run.log(f"other images from here on: {data[1]} in the datasets (before: {state['sizes']})")
 
 
 def _restore_random(states: list[dict[str, Any]], run: RunFolder, config: RunConfig, device: torch.device) -> None:

@@ -72,7 +72,8 @@ def train(
 
     if ranks.rank() > 0:
         seed_everything(config.seed, ranks.rank())  # start weights were the same everywhere; dropout should not be
-    start = restore(plain, optimizer, run, config, optim, device) if config.resume else 0
+    data = list(label_space.names), [len(reader) for reader in readers]
+    start = restore(plain, optimizer, run, config, data, device) if config.resume else 0
 
     objective.train()
     stream = batches(
@@ -127,7 +128,7 @@ def train(
             saves = last or done % config.checkpoint_every == 0 or done in after_step
             if saves or stopping:
                 even_out_statistics(plain)
-                run.save_checkpoint(run_state(plain, optimizer, done, run, config, optim, device))
+                run.save_checkpoint(run_state(plain, optimizer, done, run, config, data, device))
             if stopping:
                 run.log(f"saved after step {done}")
                 raise ending(stopping)

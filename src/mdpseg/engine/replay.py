@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from rich.table import Table
 from torch import Tensor, nn
 
+from mdpseg import torch_file
 from mdpseg.batch import Batch
 from mdpseg.config import FinetuneConfig, NetworkConfig, PretrainConfig, RunConfig
 from mdpseg.engine.random_state import set_random_state
@@ -117,9 +118,11 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"No file at {path}; expected a replay-STEP.pt of a run's folder.")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged file makes of its readers
-        raise UserError(f"{path} cannot be read ({type(error).__name__}); expected a replay-STEP.pt.") from error
+        content = torch_file.read(path)
+    except PermissionError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); correct its permissions.") from error
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read ({error}); expected a replay-STEP.pt.") from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise UserError(f"{path} is no replay file ({_FORMAT}); expected a replay-STEP.pt of a run's folder.")
     return content

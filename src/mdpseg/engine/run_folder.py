@@ -8,7 +8,6 @@ import os
 import shutil
 import sys
 import time
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import IO, Any
 import torch
 from rich.console import Console
 
-from mdpseg import ranks
+from mdpseg import ranks, torch_file
 from mdpseg.config import RunConfig
 from mdpseg.engine.stopping import sigterm_cleans_up
 from mdpseg.errors import UserError
@@ -140,17 +139,11 @@ def _read_checkpoint(file: Path) -> tuple[dict[str, Any] | None, str]:
         UserError: this process may not read it.
     """
     try:
-        with zipfile.ZipFile(file) as archive:
-            wrong = archive.testzip()  # torch does not look at the checksums
-        if wrong is not None:
-            return None, f"wrong checksum of {wrong}"
-        return torch.load(file, map_location="cpu", weights_only=True), ""
+        return torch_file.read(file), ""
     except PermissionError as error:
         raise UserError(f"{file} cannot be read ({error.strerror}); correct its permissions.") from error
-    except MemoryError:
-        raise
-    except Exception as error:  # whatever a damaged archive makes of its readers
-        return None, type(error).__name__
+    except ValueError as error:
+        return None, str(error)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-import warnings
 from datetime import timedelta
 from typing import Literal
 
@@ -85,7 +84,6 @@ def launch(fabric: Fabric) -> None:
         UserError: what SLURM or torchrun started is not what the recipe asks for, or the others did not come.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # each process would say that it is there
-    warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
     try:
         fabric.launch()
     except (ValueError, RuntimeError) as error:

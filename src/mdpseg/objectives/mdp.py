@@ -32,6 +32,7 @@ class MDP(nn.Module):
     denominator: Tensor
     not_private: Tensor
     dataset_of_class: Tensor
+    seen: Tensor
 
     def __init__(
         self, network: SegmentationNetwork, label_space: LabelSpace, config: MethodConfig, *, unlabelled: bool = False
@@ -44,6 +45,7 @@ class MDP(nn.Module):
         self.bank = RegionBank(config.bank_size, dim, classes, config.bank_policy)
         self.learned = nn.Parameter(F.normalize(torch.randn(classes, dim), dim=1)) if self._learns_prototypes else None
         self.classifier = Classifier(network.feature_channels, classes) if config.supervised_share else None
+        self.register_buffer("seen", torch.zeros(classes, dtype=torch.bool))  # whether a class had a pixel so far
         self.register_buffer("denominator", label_space.denominator(config.denominator), persistent=False)
         self.register_buffer("not_private", label_space.denominator("all"), persistent=False)
         self.register_buffer("dataset_of_class", label_space.dataset_of_class(), persistent=False)
@@ -73,11 +75,11 @@ class MDP(nn.Module):
             keys = twice_if_blended(batch, keys)
             loss = pixel_to_pixel(maps, targets, keys, tau, denominator=self.denominator, weights=weights)
             return {"loss": loss, "pixel": loss.detach()}
-        prototypes, present = self.prototypes()
+        prototypes, known = self.prototypes()
+        present = known if self.learned is None else torch.ones_like(known)  # learned ones are there from the start
         labels, weights, parts = targets.flatten(), weights.flatten(), {}
         if self.unlabelled:
             pixel_keys, threshold = pixel_rows(twice_if_blended(batch, keys)), self.config.pseudo_label_threshold
-            known = self.bank.prototypes()[1]  # learned prototypes are there before their classes are
             labels, parts["mined"] = mine_labels(labels, pixel_keys, prototypes, known, tau, threshold)
         pixels = pixel_rows(maps), labels
         denominator = self._denominator(prototypes)
@@ -119,17 +121,22 @@ class MDP(nn.Module):
         whole = (batch.lam == 1).nonzero()[:, 0]  # blended images are no example of any class
         targets = at_size(batch.targets, (keys.shape[2], keys.shape[3]))
         regions, classes = region_means(keys[whole], targets[whole], self.label_space.num_classes)
-        self.bank.push(ranks.rows(regions), ranks.rows(classes))
+        classes = ranks.rows(classes)
+        self.bank.push(ranks.rows(regions), classes)
+        self.seen.index_fill_(0, classes, True)
 
     def prototypes(self) -> tuple[Tensor, Tensor]:
-        """The class prototypes [K, D] of unit length and which of them are real [K]; learned ones have a gradient."""
+        """The class prototypes [K, D] of unit length, and which of them come from pixels [K].
+
+        Learned ones have a gradient.
+        """
         means, present = self.bank.prototypes()
         if self.learned is None:
             return means, present
         learned = F.normalize(self.learned.float(), dim=1)
         if self.config.prototypes == "mixed":
             learned = F.normalize(means + learned, dim=1)
-        return learned, torch.ones_like(present)
+        return learned, self.seen
 
     def _denominator(self, prototypes: Tensor) -> Tensor:
         if self.config.denominator != "no_lookalikes":

@@ -1,0 +1,64 @@
+import pickle
+import zipfile
+
+import pytest
+import torch
+
+from mdpseg import torch_file
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "x.ckpt"
+    torch.save({"a": torch.arange(1000), "step": 3}, path)
+    return path
+
+
+def test_what_was_saved_is_read(saved):
+    read = torch_file.read(saved)
+    assert read["step"] == 3
+    assert torch.equal(read["a"], torch.arange(1000))
+
+
+def test_a_packed_file_is_not_inflated(saved):
+    """A gigabyte of zeros packs into a megabyte."""
+    with zipfile.ZipFile(saved) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(saved, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    with pytest.raises(ValueError, match="compressed"):
+        torch_file.read(saved)
+
+
+def test_a_changed_bit_is_seen(saved):
+    content = bytearray(saved.read_bytes())
+    place = content.index(torch.arange(1000).numpy().tobytes()[:64])
+    content[place + 8] ^= 1
+    saved.write_bytes(content)
+    with pytest.raises(ValueError, match="checksum"):
+        torch_file.read(saved)
+
+
+def test_a_payload_is_not_run(tmp_path):
+    class Payload:
+        def __reduce__(self):
+            return (tmp_path.joinpath("ran").mkdir, ())
+
+    torch.save({"a": Payload()}, tmp_path / "x.ckpt")
+    with pytest.raises(ValueError, match="UnpicklingError"):
+        torch_file.read(tmp_path / "x.ckpt")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"text", pickle.dumps({"a": 1})])
+def test_another_kind_of_file(content, tmp_path):
+    (tmp_path / "x.ckpt").write_bytes(content)
+    with pytest.raises(ValueError, match="BadZipFile"):
+        torch_file.read(tmp_path / "x.ckpt")
+
+
+def test_a_file_that_is_cut_off(saved):
+    saved.write_bytes(saved.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="BadZipFile"):
+        torch_file.read(saved)
