@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,9 @@ from mdpseg import cli
 from tests import tiny
 
 torch.set_num_threads(1)
+
+# A shell's background job ignores Ctrl-C, and so do the processes that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples each time, and no database beside the repository.
 settings.register_profile("mdpseg", deadline=None, derandomize=True, database=None, max_examples=100)

@@ -139,6 +139,19 @@ def signal_at(step, number, done):
         os.kill(os.getpid(), number)
 
 
+def test_what_the_shell_told_it_to_ignore_is_ignored(tmp_path, monkeypatch, request):
+    """As for `mdpseg pretrain ... &` in a script."""
+    request.addfinalizer(
+        lambda handler=signal.signal(signal.SIGINT, signal.SIG_IGN): signal.signal(signal.SIGINT, handler)
+    )
+    rate = loop.learning_rate
+    monkeypatch.setattr(
+        loop, "learning_rate", lambda done, *more: signal_at(3, signal.SIGINT, done) or rate(done, *more)
+    )
+    mdpseg.finetune(finetuning(tmp_path / "run"))
+    assert (tmp_path / "run" / "weights.safetensors").exists()
+
+
 def test_a_signal_in_an_evaluation_does_not_wait_for_its_end(tmp_path, monkeypatch):
     from mdpseg.engine import finetune
 

@@ -32,7 +32,8 @@ class StopSignals:
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
-                self._before[number] = signal.signal(number, self._note)
+                if signal.getsignal(number) != signal.SIG_IGN:  # a shell's background jobs ignore Ctrl-C
+                    self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(
