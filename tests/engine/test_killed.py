@@ -141,9 +141,8 @@ def signal_at(step, number, done):
 
 def test_what_the_shell_told_it_to_ignore_is_ignored(tmp_path, monkeypatch, request):
     """As for `mdpseg pretrain ... &` in a script."""
-    request.addfinalizer(
-        lambda handler=signal.signal(signal.SIGINT, signal.SIG_IGN): signal.signal(signal.SIGINT, handler)
-    )
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     rate = loop.learning_rate
     monkeypatch.setattr(
         loop, "learning_rate", lambda done, *more: signal_at(3, signal.SIGINT, done) or rate(done, *more)

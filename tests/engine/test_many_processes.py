@@ -177,6 +177,17 @@ def test_one_that_meets_a_bad_file_ends_the_other_with_its_message(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_skipped_file_is_told_once_whichever_process_met_it(tmp_path):
+    entry = tiny.image_folder(tmp_path / "data", count=110)
+    (tmp_path / "data/images/train/7.jpg").write_bytes(b"no picture")
+    content = pretraining(tmp_path / "run", datasets=[entry], iterations=60, on_bad_file="skip")
+    codes, texts = run(2, "pretrain", content, tmp_path)
+    assert codes == [0, 0], texts
+    assert (tmp_path / "run" / "log.txt").read_text().count("skipped, another image takes its place") == 1
+    assert texts[1] == ""
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("told", [[0], [1], [0, 1]])
 def test_a_signal_to_any_stops_all_after_the_same_step(told, endless, tmp_path):
     started = endless(workers=1)

@@ -71,6 +71,7 @@ class BadFiles:
         known = self._known()
         if str(fault.file) in known:
             return
+        self.record.parent.mkdir(parents=True, exist_ok=True)  # another machine may not share the run's folder
         with self.record.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"file": str(fault.file), "dataset": fault.dataset, "problem": str(fault)}) + "\n")
         self.log(f"skipped, another image takes its place: {fault}")

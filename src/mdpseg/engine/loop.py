@@ -88,7 +88,7 @@ def train(
         mixing=mixing,
         rank=ranks.rank(),
         ranks=ranks.count(),
-        bad_files=BadFiles.of_run(config.on_bad_file, readers, run.path, run.log),
+        bad_files=BadFiles.of_run(config.on_bad_file, readers, run.path, run.log_from_any),
     )
     guard = FiniteGuard(plain, label_space, run, config, device)
     progress = StepProgress(run, start, config.iterations, config.batch_size)

@@ -59,8 +59,13 @@ class RunFolder:
     def log(self, message: str) -> None:
         """Writes a line to the terminal and, with the time of day, to log.txt."""
         if self.writes:
-            self.console.print(message, markup=False, highlight=False, soft_wrap=True)
-            self._append(self.path / "log.txt", f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
+            self.log_from_any(message)
+
+    def log_from_any(self, message: str) -> None:
+        """As :meth:`log`, of what only one of several processes met; in the log alone where that is not the first."""
+        self.console.print(message, markup=False, highlight=False, soft_wrap=True)
+        self.path.mkdir(parents=True, exist_ok=True)  # another machine may not share it
+        self._append(self.path / "log.txt", f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
 
     def record(self, **values: Any) -> None:
         """Appends one line of JSON to metrics.jsonl."""
