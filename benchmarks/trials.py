@@ -1,6 +1,6 @@
 """Trials on a seed that no reported row uses: what the small preset's settings were chosen by.
 
-    python benchmarks/trials.py TRIAL... [--classifier random --head-lr 10] [--late]     # appends to trials.csv
+    python benchmarks/trials.py TRIAL... [--classifier random --head-lr 10] [--lr 0.02 --warmup 0] ...  # to trials.csv
     python benchmarks/trials.py --show
 
 A trial pretrains once (20,000 image passes, runs/trials/TRIAL) and fine-tunes on 100 images of each target, twice with
@@ -15,8 +15,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 RESULTS, RUNS, DATA = HERE / "trials.csv", HERE.parent / "runs/trials", HERE.parent.parent / "shared/data"
-FIELDS = ["trial", "classifier", "head_lr", "target", "draw", "early", "late"]
-SEED, DRAWS = 100, (0, 1)
+FIELDS = ["trial", "classifier", "head_lr", "lr", "warmup", "target", "draw", "early", "late"]
+SEED = 100
 TARGETS = {"voc2012": "voc", "msrc": "msrc", "camvid": "camvid", "facade": "facade"}
 NETWORK = {"encoder": "tf_efficientnet_lite0", "decoder": "fpn", "decoder_channels": 64}
 SUPERVISED = ["method.objective=supervised", "optim.clip=5"]
@@ -67,18 +67,23 @@ def pretrained(trial: str) -> str:
     return str(out / "weights.safetensors")
 
 
-def judge(trial: str, classifier: str, head_lr: float, late: bool) -> None:
+def judge(trial: str, arguments: argparse.Namespace) -> None:
     from mdpseg import finetune
     from mdpseg.engine import loop
 
+    classifier, late, settings = (
+        arguments.classifier,
+        arguments.late,
+        (arguments.head_lr, arguments.lr, arguments.warmup),
+    )
     whole = loop.batches
     if not late:  # the schedule is that of 300 iterations, of which the first 30 are run
         loop.batches = lambda *args, **more: whole(*args, **{**more, "end": 30})
     init = pretrained(trial)
-    for folder in TARGETS:
-        for draw in DRAWS:
+    for folder in arguments.targets:
+        for draw in range(arguments.draws):
             seed = 1000 * SEED + draw
-            out = RUNS / f"{trial}-{classifier}-{head_lr}-{folder}-{draw}-{'late' if late else 'early'}"
+            out = RUNS / "-".join(map(str, (trial, classifier, *settings, folder, draw, "late" if late else "early")))
             recipe = {
                 "data_root": str(DATA),
                 "out": str(out),
@@ -92,10 +97,18 @@ def judge(trial: str, classifier: str, head_lr: float, late: bool) -> None:
                 "workers": 0,
                 "seed": seed,
                 "classifier": classifier,
-                "optim": {"head_lr": head_lr},
+                "optim": dict(zip(("head_lr", "lr", "warmup"), settings, strict=True)),
             }
             scores = {step: f"{100 * score.mean_iou:.2f}" for step, score in finetune(recipe).scores.items()}
-            row = [trial, classifier, f"{head_lr:g}", folder, draw, scores.get(30, ""), scores.get(300, "")]
+            row = [
+                trial,
+                classifier,
+                *(f"{value:g}" for value in settings),
+                folder,
+                draw,
+                scores.get(30, ""),
+                scores.get(300, ""),
+            ]
             new = not RESULTS.exists()
             with RESULTS.open("a", newline="") as file:
                 writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
@@ -106,12 +119,16 @@ def judge(trial: str, classifier: str, head_lr: float, late: bool) -> None:
 
 
 def show() -> None:
-    """Early mIoU %, both draws of each target, and the mean over the targets that were judged."""
+    """Early mIoU %, both draws of each target, the mean over the targets that were judged, and late where it was."""
     trials: dict[tuple[str, ...], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in csv.DictReader(RESULTS.open()):
-        trials[row["trial"], row["classifier"], row["head_lr"]][row["target"]].append(float(row["early"]))
-    print(f"| trial | classifier | head_lr | {' | '.join(TARGETS)} | mean |\n|{'---|' * (len(TARGETS) + 4)}")
-    for key, targets in trials.items():
+        for when in ("early", "late"):
+            if row[when]:
+                key = row["trial"], row["classifier"], row["head_lr"], row["lr"], row["warmup"], when
+                trials[key][row["target"]].append(float(row[when]))
+    settings = " | ".join(FIELDS[:5])
+    print(f"| {settings} | when | {' | '.join(TARGETS)} | mean |\n|{'---|' * (len(TARGETS) + 7)}")
+    for key, targets in sorted(trials.items()):
         cells = [" / ".join(f"{value:.1f}" for value in targets.get(folder, [])) for folder in TARGETS]
         mean = statistics.fmean(statistics.fmean(values) for values in targets.values())
         print(f"| {' | '.join(key)} | {' | '.join(cells)} | {mean:.2f}{'' if len(targets) == 4 else ' *'} |")
@@ -122,13 +139,17 @@ def main() -> None:
     parser.add_argument("trials", nargs="*", metavar="TRIAL", help=", ".join(TRIALS))
     parser.add_argument("--classifier", choices=["random", "prototypes"], default="random")
     parser.add_argument("--head-lr", type=float, default=10)
+    parser.add_argument("--lr", type=float, default=0.02, help="of the fine-tuning")
+    parser.add_argument("--warmup", type=float, default=0.0, help="share of the iterations with rising rate")
+    parser.add_argument("--targets", nargs="+", choices=TARGETS, default=list(TARGETS))
+    parser.add_argument("--draws", type=int, default=2, help="of 100 labelled images a target")
     parser.add_argument("--late", action="store_true")
     parser.add_argument("--show", action="store_true")
     arguments = parser.parse_args()
     if unknown := set(arguments.trials) - set(TRIALS):
         parser.error(f"no trial {unknown.pop()}; there are {', '.join(TRIALS)}")
     for trial in arguments.trials:
-        judge(trial, arguments.classifier, arguments.head_lr, arguments.late)
+        judge(trial, arguments)
     if arguments.show:
         show()
 

@@ -35,6 +35,9 @@ class PretrainOptimConfig(OptimConfig):
 class FinetuneOptimConfig(OptimConfig):
     """Optimiser and schedule of a fine-tuning: the same settings, other defaults."""
 
+    warmup: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.3, description="Share of the iterations with rising rate; large steps at once would undo what was pretrained."
+    )
     head_lr: Annotated[float, Field(gt=0)] = Field(
         1.0, description="Factor on the rate of the classifier; one that starts at random wants 10."
     )
