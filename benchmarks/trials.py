@@ -120,18 +120,18 @@ def judge(trial: str, arguments: argparse.Namespace) -> None:
 
 def show() -> None:
     """Early mIoU %, both draws of each target, the mean over the targets that were judged, and late where it was."""
-    trials: dict[tuple[str, ...], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    trials: dict[tuple[str, ...], dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     for row in csv.DictReader(RESULTS.open()):
         for when in ("early", "late"):
             if row[when]:
                 key = row["trial"], row["classifier"], row["head_lr"], row["lr"], row["warmup"], when
-                trials[key][row["target"]].append(float(row[when]))
+                trials[key][row["target"]][row["draw"]] = float(row[when])
     settings = " | ".join(FIELDS[:5])
     print(f"| {settings} | when | {' | '.join(TARGETS)} | mean |\n|{'---|' * (len(TARGETS) + 7)}")
     for key, targets in sorted(trials.items()):
-        cells = [" / ".join(f"{value:.1f}" for value in targets.get(folder, [])) for folder in TARGETS]
-        mean = statistics.fmean(statistics.fmean(values) for values in targets.values())
-        print(f"| {' | '.join(key)} | {' | '.join(cells)} | {mean:.2f}{'' if len(targets) == 4 else ' *'} |")
+        cells = [" / ".join(f"{value:.1f}" for value in targets[folder].values()) for folder in TARGETS]
+        mean = statistics.fmean(statistics.fmean(values.values()) for values in targets.values() if values)
+        print(f"| {' | '.join(key)} | {' | '.join(cells)} | {mean:.2f}{'' if all(targets.values()) else ' *'} |")
 
 
 def main() -> None:
