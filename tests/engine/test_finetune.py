@@ -62,7 +62,9 @@ def test_the_learning_rates_are_those_of_the_schedule(tmp_path, monkeypatch):
     monkeypatch.setattr(
         loop, "set_learning_rate", lambda optimizer, rate: (seen.append(rate), original(optimizer, rate))
     )
-    mdpseg.finetune(tiny.finetuning(tmp_path / "run", val=None, optim={"lr": 0.3, "schedule": "poly", "power": 1.0}))
+    mdpseg.finetune(
+        tiny.finetuning(tmp_path / "run", val=None, optim={"lr": 0.3, "schedule": "poly", "power": 1.0, "warmup": 0})
+    )
     assert seen == pytest.approx([0.3, 0.2, 0.1])
     assert [record["lr"] for record in tiny.losses(tmp_path / "run")] == pytest.approx(seen)
 
