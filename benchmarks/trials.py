@@ -33,6 +33,10 @@ TRIALS: dict[str, list[str] | None] = {
     **{f"bank-{rate}": [*BANK, f"optim.lr={rate}"] for rate in ("0.07", "0.13")},
     "bank-0.13-half-supervised": [*BANK, "optim.lr=0.13", "method.supervised_share=0.5"],
     **{f"learned-{rate}": [*LEARNED, f"optim.lr={rate}"] for rate in ("0.07", "0.13")},
+    **{
+        f"direct-0.13-{share}": [*LEARNED, "network.projection=none", f"method.supervised_share={share}", "optim.lr=0.13"]
+        for share in ("0.75", "0.5", "0.25", "0")
+    },
     "imagenet-supervised-0.1": ["init=imagenet", *SUPERVISED, "optim.lr=0.1"],
     "imagenet-bank-0.13": ["init=imagenet", *BANK, "optim.lr=0.13"],
 }
@@ -76,10 +80,9 @@ def judge(trial: str, arguments: argparse.Namespace) -> None:
         arguments.late,
         (arguments.head_lr, arguments.lr, arguments.warmup),
     )
-    whole = loop.batches
+    init, whole = pretrained(trial), loop.batches
     if not late:  # the schedule is that of 300 iterations, of which the first 30 are run
         loop.batches = lambda *args, **more: whole(*args, **{**more, "end": 30})
-    init = pretrained(trial)
     for folder in arguments.targets:
         for draw in range(arguments.draws):
             seed = 1000 * SEED + draw

@@ -13,7 +13,7 @@ from mdpseg.config.base import Fraction, Positive, Settings
 class SubsetConfig(Settings):
     """A part of a dataset."""
 
-    list: Path | None = Field(None, description="Text file with one image id a line.")
+    list: Path | None = Field(None, description="Text file with one image id a line; starts at data_root.")
     fraction: Fraction | None = Field(None, description="Share of the images, drawn by `seed`.")
     count: Positive | None = Field(None, description="Number of images, drawn by `seed`.")
     seed: int = 0

@@ -32,7 +32,7 @@ def open_dataset(config: DatasetConfig, data_root: Path = Path()) -> Reader:
             return Unlabelled(_labelled(config, data_root))
         root = data_root / (config.path or Path())
         folder = data_root / config.images if config.images else root / "images" / config.split
-        return Unlabelled(Images(folder, subset=_subset(config), name=config.name))
+        return Unlabelled(Images(folder, subset=_subset(config, data_root), name=config.name))
     reader = _labelled(config, data_root)
     if config.catch_all is not None:
         if config.catch_all not in reader.classes:
@@ -43,9 +43,9 @@ def open_dataset(config: DatasetConfig, data_root: Path = Path()) -> Reader:
     return reader
 
 
-def _subset(config: DatasetConfig) -> Subset:
+def _subset(config: DatasetConfig, data_root: Path) -> Subset:
     part = config.subset
-    return Subset(part.list, part.fraction, part.count, part.seed)
+    return Subset(data_root / part.list if part.list else None, part.fraction, part.count, part.seed)
 
 
 def _labelled(config: DatasetConfig, data_root: Path) -> PairReader | ToyWorld:
@@ -68,13 +68,13 @@ def _labelled(config: DatasetConfig, data_root: Path) -> PairReader | ToyWorld:
             data_root / config.images if config.images else root / "images" / config.split,
             data_root / config.masks if config.masks else root / "masks" / config.split,
             classes if isinstance(classes, list) else (data_root if config.classes else root) / classes,
-            subset=_subset(config),
+            subset=_subset(config, data_root),
             name=config.name,
             catch_all=config.catch_all,
         )
     assert config.path is not None  # its configuration checks it
     layout = _LAYOUTS[config.reader]
-    return layout(data_root / config.path, config.split, subset=_subset(config), name=config.name)
+    return layout(data_root / config.path, config.split, subset=_subset(config, data_root), name=config.name)
 
 
 def label_space_of(readers: Sequence[Reader], catch_all_as: CatchAll = "private") -> LabelSpace:
