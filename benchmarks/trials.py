@@ -33,10 +33,6 @@ TRIALS: dict[str, list[str] | None] = {
     **{f"bank-{rate}": [*BANK, f"optim.lr={rate}"] for rate in ("0.07", "0.13")},
     "bank-0.13-half-supervised": [*BANK, "optim.lr=0.13", "method.supervised_share=0.5"],
     **{f"learned-{rate}": [*LEARNED, f"optim.lr={rate}"] for rate in ("0.07", "0.13")},
-    **{
-        f"direct-0.13-{share}": [*LEARNED, "network.projection=none", f"method.supervised_share={share}", "optim.lr=0.13"]
-        for share in ("0.75", "0.5", "0.25", "0")
-    },
     "imagenet-supervised-0.1": ["init=imagenet", *SUPERVISED, "optim.lr=0.1"],
     "imagenet-bank-0.13": ["init=imagenet", *BANK, "optim.lr=0.13"],
 }

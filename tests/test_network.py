@@ -162,20 +162,6 @@ def test_projection(kind, parameters):
     assert torch.allclose(out.norm(dim=1), torch.ones(1), atol=1e-5)
 
 
-def test_without_projection_the_embedding_is_what_a_classifier_sees():
-    made = TinyNetwork()
-    made.config = made.config.model_copy(update={"projection": "none"})
-    made.set_projection()
-    assert not list(made.head.parameters())
-    assert made.embedding_dim == made.feature_channels == 12
-    pixels = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
-    embeddings = made(pixels)
-    assert embeddings.shape == (2, 12, 4, 4)
-    made.set_classifier(5)
-    seen = made.head[0](made.features(pixels))
-    assert torch.allclose(embeddings, torch.nn.functional.normalize(seen, dim=1), atol=1e-6)
-
-
 def test_a_classifier_does_not_mind_the_features_scale():
     """Layer norm: a contrast of unit vectors leaves the scale of the features open."""
     made = TinyNetwork()

@@ -59,11 +59,6 @@ class SegmentationNetwork(nn.Module):
         self.register_buffer("mean", torch.tensor(statistics.mean)[None, :, None, None])
         self.register_buffer("std", torch.tensor(statistics.std)[None, :, None, None])
 
-    @property
-    def embedding_dim(self) -> int:
-        """D, the dimension of what a projection gives."""
-        return self.feature_channels if self.config.projection == "none" else self.config.embedding_dim
-
     def set_projection(self) -> None:
         """Makes the head a projection to embeddings of unit length, as pretraining needs it."""
         self.head = Projection(self.feature_channels, self.config.embedding_dim, self.config.projection)
@@ -131,28 +126,23 @@ def _decoder_options(config: NetworkConfig) -> dict[str, Any]:
 
 
 class Projection(nn.Module):
-    """``mlp``: 1x1 conv, norm, ReLU, 1x1 conv; ``linear``: one 1x1 conv; ``none``: layer norm. Then L2 norm in float32.
-
-    ``none`` contrasts what fine-tuning's classifier sees: its first layer is that layer norm.
+    """1x1 conv, norm, ReLU, 1x1 conv (or one linear 1x1 conv), then an L2 norm in float32.
 
     Shape: [B, C, h, w] -> [B, D, h, w] of unit length along D.
     """
 
     def __init__(self, channels: int, dim: int, kind: str) -> None:
         super().__init__()
-        self.layers: nn.Module
-        match kind:
-            case "none":
-                self.layers = LayerNorm2d(channels, affine=False)
-            case "linear":
-                self.layers = nn.Conv2d(channels, dim, 1)
-            case _:
-                self.layers = nn.Sequential(
-                    nn.Conv2d(channels, channels, 1, bias=False),
-                    nn.BatchNorm2d(channels),
-                    nn.ReLU(inplace=True),
-                    nn.Conv2d(channels, dim, 1),
-                )
+        self.layers = (
+            nn.Conv2d(channels, dim, 1)
+            if kind == "linear"
+            else nn.Sequential(
+                nn.Conv2d(channels, channels, 1, bias=False),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(inplace=True),
+                nn.Conv2d(channels, dim, 1),
+            )
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         """Projects and normalises."""

@@ -154,7 +154,7 @@ def expected_tensors(
             network.set_classifier(num_classes)
     expected = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in network.state_dict().items()}
     if "prototypes.vectors" in names or "prototypes.present" in names:
-        expected["prototypes.vectors"] = (num_classes, network.embedding_dim), torch.float32
+        expected["prototypes.vectors"] = (num_classes, config.embedding_dim), torch.float32
         expected["prototypes.present"] = (num_classes,), torch.bool
     return expected
 

@@ -156,14 +156,6 @@ def test_an_ignored_catch_all_has_no_pixel_in_the_merged_label_set(catch_all_as,
     assert bool(weights.load(result.weights).present[place]) == known
 
 
-def test_without_projection(tmp_path):
-    network = {**tiny.FAST_NETWORK, "projection": "none"}
-    result = mdpseg.pretrain(tiny.pretraining(tmp_path / "run", iterations=2, network=network))
-    stored = weights.load(result.weights)
-    assert stored.prototypes.shape == (20, stored.build().feature_channels)
-    mdpseg.finetune(tiny.finetuning(tmp_path / "fine", init=str(result.weights), network=None, iterations=2))
-
-
 @pytest.mark.slow
 def test_torch_compile(tmp_path, monkeypatch):
     """With a backend that does not generate code: two minutes less, and the same names and flow."""

@@ -38,8 +38,6 @@ class NetworkConfig(Settings):
         None, description="Channels of the decoder's features (not Unet, Unet++, LinkNet); default: the decoder's own."
     )
     embedding_dim: Width = Field(128, description="D, dimension of a pixel's embedding (ours).")
-    projection: Literal["mlp", "linear", "none"] = Field(
-        "linear",
-        description="Projection head: 1x1 conv, norm, ReLU, 1x1 conv; a single 1x1 conv; or none: the decoder's features "
-        "are the embedding, whose dimension is then theirs.",
+    projection: Literal["mlp", "linear"] = Field(
+        "linear", description="Projection head: a single 1x1 conv; or 1x1 conv, norm, ReLU, 1x1 conv."
     )

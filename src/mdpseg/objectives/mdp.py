@@ -41,7 +41,7 @@ class MDP(nn.Module):
         network.set_projection()
         self.network, self.label_space, self.config, self.unlabelled = network, label_space, config, unlabelled
         self.momentum_network = momentum_copy(network) if config.momentum else None
-        dim, classes = network.embedding_dim, label_space.num_classes
+        dim, classes = network.config.embedding_dim, label_space.num_classes
         self.bank = RegionBank(config.bank_size, dim, classes, config.bank_policy)
         self.learned = nn.Parameter(F.normalize(torch.randn(classes, dim), dim=1)) if self._learns_prototypes else None
         self.classifier = Classifier(network.feature_channels, classes) if config.supervised_share else None
