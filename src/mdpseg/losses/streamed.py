@@ -1,0 +1,124 @@
+"""Sums over pixels x keys whose matrix of logits never stands whole: value and gradient in one pass, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from mdpseg.losses.reduction import rows_at_once
+
+# step(logits [n, m], room [n, m], pixels [n]) -> loss terms [n], their gradient by the logits [n, m].
+# It may write into the first two, and give one of them back.
+Step = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+Gradients = tuple[Tensor | None, Tensor | None]
+
+
+class Group(NamedTuple):
+    """Pixels whose logits run over the same keys: ``pixels`` int64 [n], ``columns`` int64 [m], and what to do with them."""
+
+    pixels: Tensor
+    columns: Tensor
+    step: Step
+
+
+def streamed_sum(
+    embeddings: Tensor, keys: Tensor, groups: Sequence[Group], weights: Tensor, temperature: float
+) -> Tensor:
+    """The weighted sum of the loss terms that the groups' steps make of logits v.k / tau.
+
+    A step says what the gradient by its logits is, so the forward pass leaves the gradients ready, and a chunk of logits
+    is forgotten when the next one comes. They are computed in float32, whatever the inputs' dtypes and autocast.
+
+    Args:
+        embeddings: v, [N, D], any float dtype.
+        keys: k, [M, D], any float dtype.
+        groups: each pixel is in at most one of them.
+        weights: float32 [N], without gradient.
+        temperature: tau.
+
+    Returns:
+        A float32 scalar with a gradient path to embeddings and keys.
+    """
+    total: Tensor = _StreamedSum.apply(  # type: ignore[no-untyped-call]
+        embeddings, keys, groups, weights, temperature, torch.is_grad_enabled()
+    )
+    return total
+
+
+def log_normaliser(logits: Tensor, room: Tensor) -> tuple[Tensor, Tensor]:
+    """Softmax of the rows of ``logits`` [n, m], written into ``room`` [n, m], and log sum exp [n]."""
+    probabilities = torch.softmax(logits, 1, out=room)
+    # log p = logit - log sum exp, taken where p cannot underflow: two passes less than logsumexp takes
+    return probabilities, logits.amax(1) - probabilities.amax(1).log()
+
+
+class _StreamedSum(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        embeddings: Tensor,
+        keys: Tensor,
+        groups: Sequence[Group],
+        weights: Tensor,
+        temperature: float,
+        wanted: bool,
+    ) -> Tensor:
+        needs = [wanted and need for need in ctx.needs_input_grad[:2]]
+        total, ctx.gradients = _sum_and_gradients(embeddings, keys, groups, weights, temperature, needs)
+        ctx.save_for_backward(embeddings, keys)
+        ctx.settings = groups, weights, temperature, needs
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
+        embeddings, keys = ctx.saved_tensors
+        gradients, ctx.gradients = ctx.gradients, None
+        if gradients is None:  # a second pass through a retained graph: the first one has scaled them in place
+            _, gradients = _sum_and_gradients(embeddings, keys, *ctx.settings)
+        by_embeddings, by_keys = gradients
+        return (
+            None if by_embeddings is None else by_embeddings.mul_(scale),
+            None if by_keys is None else by_keys.mul_(scale).to(keys.dtype),
+            *(None,) * 4,
+        )
+
+
+def _sum_and_gradients(
+    embeddings: Tensor,
+    keys: Tensor,
+    groups: Sequence[Group],
+    weights: Tensor,
+    temperature: float,
+    needs: Sequence[bool],
+) -> tuple[Tensor, Gradients]:
+    dim, float32 = embeddings.shape[1], torch.float32
+    total = weights.new_zeros(())
+    by_embeddings = torch.zeros_like(embeddings, memory_format=torch.contiguous_format) if needs[0] else None
+    by_keys = torch.zeros_like(keys, dtype=float32, memory_format=torch.contiguous_format) if needs[1] else None
+    columns = None
+    with torch.autocast(embeddings.device.type, enabled=False):  # it would take the products in bfloat16
+        for group in groups:
+            if group.columns is not columns:
+                columns = group.columns
+                chosen = keys[columns].float() / temperature  # [m, D]
+                rows = rows_at_once(max(len(columns), dim), embeddings.device)
+            by_chosen = None if by_keys is None else torch.zeros_like(chosen)
+            room = chosen.new_empty(2, min(rows, len(group.pixels)), len(chosen))  # written over by each chunk
+            for pixels in group.pixels.split(rows):
+                v, w = embeddings[pixels].float(), weights[pixels]  # [n, D], [n]
+                logits = torch.mm(v, chosen.T, out=room[0, : len(v)])  # [n, m]
+                terms, by_logits = group.step(logits, room[1, : len(v)], pixels)
+                total += w.dot(terms)
+                if by_chosen is not None:
+                    by_chosen.addmm_(by_logits.T, v.mul_(w[:, None]))
+                if by_embeddings is not None:  # weighted after the product: D columns, not m
+                    part = torch.mm(by_logits, chosen, out=v).mul_(w[:, None])
+                    by_embeddings.index_copy_(0, pixels, part.to(embeddings.dtype))
+            if by_keys is not None and by_chosen is not None:
+                by_keys.index_add_(0, columns, by_chosen, alpha=1 / temperature)
+    return total, (by_embeddings, by_keys)
