@@ -60,7 +60,7 @@ def pixels_by_columns(
     if with_own:
         inside[torch.arange(len(classes), device=classes.device), classes] = True
     runs = [(sum(sizes[first:end]), row.nonzero()[:, 0]) for first, end, row in runs_of_equal_rows(inside)]
-    parts = pixels.split([count for count, _ in runs])
+    parts = torch.split(pixels, [count for count, _ in runs])
     return [(part, columns) for part, (_, columns) in zip(parts, runs, strict=True)]
 
 

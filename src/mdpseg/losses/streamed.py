@@ -18,10 +18,10 @@ Gradients = tuple[Tensor | None, Tensor | None]
 
 
 class Group(NamedTuple):
-    """Pixels whose logits run over the same keys: ``pixels`` int64 [n], ``columns`` int64 [m], and what to do with them."""
+    """Pixels whose logits run over the same keys, and what to do with these logits."""
 
-    pixels: Tensor
-    columns: Tensor
+    pixels: Tensor  # int64 [n], rows of the embeddings
+    columns: Tensor  # int64 [m], rows of the keys
     step: Step
 
 
@@ -30,8 +30,8 @@ def streamed_sum(
 ) -> Tensor:
     """The weighted sum of the loss terms that the groups' steps make of logits v.k / tau.
 
-    A step says what the gradient by its logits is, so the forward pass leaves the gradients ready, and a chunk of logits
-    is forgotten when the next one comes. They are computed in float32, whatever the inputs' dtypes and autocast.
+    A step says what the gradient by its logits is, so the forward pass leaves the gradients ready, and a chunk of
+    logits is forgotten when the next one comes. They are float32, whatever the inputs' dtypes and autocast.
 
     Args:
         embeddings: v, [N, D], any float dtype.
@@ -43,9 +43,7 @@ def streamed_sum(
     Returns:
         A float32 scalar with a gradient path to embeddings and keys.
     """
-    total: Tensor = _StreamedSum.apply(  # type: ignore[no-untyped-call]
-        embeddings, keys, groups, weights, temperature, torch.is_grad_enabled()
-    )
+    total: Tensor = _StreamedSum.apply(embeddings, keys, groups, weights, temperature, torch.is_grad_enabled())
     return total
 
 
@@ -109,7 +107,7 @@ def _sum_and_gradients(
                 rows = rows_at_once(max(len(columns), dim), embeddings.device)
             by_chosen = None if by_keys is None else torch.zeros_like(chosen)
             room = chosen.new_empty(2, min(rows, len(group.pixels)), len(chosen))  # written over by each chunk
-            for pixels in group.pixels.split(rows):
+            for pixels in torch.split(group.pixels, rows):
                 v, w = embeddings[pixels].float(), weights[pixels]  # [n, D], [n]
                 logits = torch.mm(v, chosen.T, out=room[0, : len(v)])  # [n, m]
                 terms, by_logits = group.step(logits, room[1, : len(v)], pixels)
