@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-# Before torch is imported: idle threads must sleep, and one thread is what two cores can measure beside other work.
+# Idle threads must sleep; one thread is what two cores can measure beside other work. Children inherit both.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -41,6 +41,9 @@ def arguments(description: str | None, rounds: int) -> argparse.Namespace:
     given = parser.parse_args()
     if given.quick:
         given.rounds = 1
+    import torch  # here: `import mdpseg` and the like are measured without it
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     return given
 
 
@@ -73,6 +76,7 @@ def peak_memory(side: Callable[[], object]) -> float:
 
 
 def _measure_peak(side: Callable[[], object], answer: multiprocessing.connection.Connection) -> None:
+    side()  # loads the code that it runs, which is no part of what it holds
     ctypes.CDLL(None).malloc_trim(0)  # what the allocator kept would be used again unseen
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
     before = _status("VmRSS")

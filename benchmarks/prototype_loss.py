@@ -3,16 +3,15 @@
     python benchmarks/prototype_loss.py [--rounds 7] [--quick]
 
 262,144 pixels (a batch of 16 crops of 512 at stride 4) x 342 classes (VOC, ADE20K, COCO-Stuff) x 128. The bare products
-are v @ p.T and (pixels x classes) @ p into memory that stands ready, in the better of two ways: whole, or in chunks that
-stay in cache.
+are v @ p.T and (pixels x classes) @ p, the latter into new memory, as a gradient must be; in the better of two ways:
+whole, or in chunks that stay in cache.
 """
 
 from functools import partial
 
-from measure import Row, arguments, compare, finish, peak_memory, ratio_row  # first: it sets the threads
-
-import torch  # isort: skip
+import torch
 import torch.nn.functional as F
+from measure import Row, arguments, compare, finish, peak_memory, ratio_row
 from torch import Tensor
 
 from mdpseg import LabelSpace
@@ -48,31 +47,31 @@ def taken(*leaves: Tensor) -> list[Tensor | None]:
 
 
 @torch.no_grad()
-def bare(embeddings: Tensor, prototypes: Tensor, room: Tensor, out: Tensor, by_prototypes: Tensor | None) -> None:
+def bare(embeddings: Tensor, prototypes: Tensor, room: Tensor, learned: bool) -> object:
     """The products alone, as many rows at once as ``room`` [n, K] has."""
+    out, by_prototypes = torch.empty_like(embeddings), torch.zeros_like(prototypes)
     for first in range(0, len(embeddings), len(room)):
         v = embeddings[first : first + len(room)]
         logits = torch.mm(v, prototypes.T, out=room[: len(v)])
         torch.mm(logits, prototypes, out=out[first : first + len(room)])
-        if by_prototypes is not None:
+        if learned:
             by_prototypes.addmm_(logits.T, v)
+    return out, by_prototypes
 
 
-def beside_products(pixels: int, classes: int, dim: int, rounds: int, learned: bool) -> list[Row]:
+def beside_products(pixels: int, classes: int, dim: int, rounds: int, learned: bool, target: bool = True) -> list[Row]:
     v, y, p, present = inputs(pixels, classes, dim, learned)
-    out, by_prototypes = torch.empty(pixels, dim), torch.zeros(classes, dim) if learned else None
     sides = {
         "ours": partial(ours, v, y, p, present),
-        "whole": partial(bare, v, p, torch.empty(pixels, classes), out, by_prototypes),
-        "chunks": partial(bare, v, p, torch.empty(min(pixels, 1024), classes), out, by_prototypes),
+        "whole": partial(bare, v, p, torch.empty(pixels, classes), learned),
+        "chunks": partial(bare, v, p, torch.empty(min(pixels, 1024), classes), learned),
     }
     seconds = compare(sides, rounds)
     count, kind = ("three", "learned") if learned else ("two", "bank")
     fastest = [min(pair) for pair in zip(seconds["whole"], seconds["chunks"], strict=True)]
     what = f"pixel-to-prototype, {kind} prototypes, {pixels:,} x {classes} x {dim}"
     return [
-        ratio_row(what, f"the {count} bare matrix products, whole or in chunks", ours_, fastest, "at most 1.5")
-        for ours_ in [seconds["ours"]]
+        ratio_row(what, f"the {count} bare matrix products", seconds["ours"], fastest, "at most 1.5" if target else "")
     ]
 
 
@@ -92,7 +91,7 @@ def beside_plain(pixels: int, classes: int, dim: int, rounds: int, learned: bool
 
 
 def with_denominators(pixels: int, sizes: list[int], dim: int, rounds: int) -> list[Row]:
-    """What a denominator costs beside none: VOC, ADE20K and COCO-Stuff, each pixel against its own dataset's classes."""
+    """A denominator beside none: VOC, ADE20K and COCO-Stuff, each pixel against its own dataset's classes."""
     space = LabelSpace.concatenate({f"d{i}": [f"c{j}" for j in range(size)] for i, size in enumerate(sizes)})
     given = inputs(pixels, space.num_classes, dim)
     sides = {"all": partial(ours, *given), "own": partial(ours, *given, denominator=space.denominator("own_dataset"))}
@@ -103,7 +102,7 @@ def with_denominators(pixels: int, sizes: list[int], dim: int, rounds: int) -> l
 
 def growth(pixels: int, counts: list[int], dim: int, rounds: int) -> list[Row]:
     """The loss alone, from few classes to many, each beside the two bare products of that size."""
-    return [row for count in counts for row in beside_products(pixels, count, dim, rounds, False)]
+    return [row for count in counts for row in beside_products(pixels, count, dim, rounds, learned=False, target=False)]
 
 
 def main() -> None:

@@ -11,9 +11,9 @@ from torch.utils.checkpoint import checkpoint
 from mdpseg import ranks
 
 # Entries of the largest pixels x classes matrix held at once. What a CPU computes in its cache costs least (float32:
-# 4 MiB, measured); a GPU wants fewer, larger pieces.
-CHUNK_ENTRIES = 1 << 20
-GPU_CHUNKS = 16
+# 2 MiB, measured); a GPU wants fewer, larger pieces.
+CHUNK_ENTRIES = 1 << 19
+GPU_CHUNKS = 32
 
 # Stands for "not in the denominator". Finite, since a row of -inf has a NaN gradient.
 OUTSIDE = -1e30

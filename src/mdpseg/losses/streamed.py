@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from mdpseg.losses.reduction import rows_at_once
 
@@ -72,8 +71,9 @@ class _StreamedSum(torch.autograd.Function):
         return total
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # create_graph
+            raise RuntimeError("This loss has a gradient, but its gradient has none: create_graph does not work here.")
         embeddings, keys = ctx.saved_tensors
         gradients, ctx.gradients = ctx.gradients, None
         if gradients is None:  # a second pass through a retained graph: the first one has scaled them in place
@@ -96,7 +96,7 @@ def _sum_and_gradients(
 ) -> tuple[Tensor, Gradients]:
     dim, float32 = embeddings.shape[1], torch.float32
     total = weights.new_zeros(())
-    by_embeddings = torch.zeros_like(embeddings, memory_format=torch.contiguous_format) if needs[0] else None
+    by_embeddings = _zero_outside(embeddings, groups) if needs[0] else None
     by_keys = torch.zeros_like(keys, dtype=float32, memory_format=torch.contiguous_format) if needs[1] else None
     columns = None
     with torch.autocast(embeddings.device.type, enabled=False):  # it would take the products in bfloat16
@@ -106,9 +106,12 @@ def _sum_and_gradients(
                 chosen = keys[columns].float() / temperature  # [m, D]
                 rows = rows_at_once(max(len(columns), dim), embeddings.device)
             by_chosen = None if by_keys is None else torch.zeros_like(chosen)
-            room = chosen.new_empty(2, min(rows, len(group.pixels)), len(chosen))  # written over by each chunk
+            # written over by each chunk
+            room = chosen.new_empty(2, min(rows, len(group.pixels)), len(chosen))
+            gathered = embeddings.new_empty(min(rows, len(group.pixels)), dim)
             for pixels in torch.split(group.pixels, rows):
-                v, w = embeddings[pixels].float(), weights[pixels]  # [n, D], [n]
+                v = torch.index_select(embeddings, 0, pixels, out=gathered[: len(pixels)]).float()  # [n, D]
+                w = weights[pixels]  # [n]
                 logits = torch.mm(v, chosen.T, out=room[0, : len(v)])  # [n, m]
                 terms, by_logits = group.step(logits, room[1, : len(v)], pixels)
                 total += w.dot(terms)
@@ -120,3 +123,12 @@ def _sum_and_gradients(
             if by_keys is not None and by_chosen is not None:
                 by_keys.index_add_(0, columns, by_chosen, alpha=1 / temperature)
     return total, (by_embeddings, by_keys)
+
+
+def _zero_outside(embeddings: Tensor, groups: Sequence[Group]) -> Tensor:
+    """Room for the gradient by the embeddings [N, D], 0 already where no group has the pixel."""
+    gradient = torch.empty_like(embeddings, memory_format=torch.contiguous_format)
+    outside = torch.ones(len(embeddings), dtype=torch.bool, device=embeddings.device)
+    for group in groups:
+        outside[group.pixels] = False
+    return gradient.index_fill_(0, outside.nonzero()[:, 0], 0.0)
