@@ -116,7 +116,7 @@ def _sum_and_gradients(
                 terms, by_logits = group.step(logits, room[1, : len(v)], pixels)
                 total += w.dot(terms)
                 if by_chosen is not None:
-                    by_chosen.addmm_(by_logits.T, v.mul_(w[:, None]))
+                    torch.addmm(by_chosen, by_logits.T, v.mul_(w[:, None]), out=by_chosen)
                 if by_embeddings is not None:  # weighted after the product: D columns, not m
                     part = torch.mm(by_logits, chosen, out=v).mul_(w[:, None])
                     by_embeddings.index_copy_(0, pixels, part.to(embeddings.dtype))
