@@ -1,12 +1,9 @@
-"""What the losses share: sums over pixels, chunk by chunk, and their weighted mean."""
+"""What the losses share: how many pixels are computed at once, and their weighted mean."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from mdpseg import ranks
 
@@ -23,25 +20,6 @@ def rows_at_once(columns: int, device: torch.device) -> int:
     """How many rows of that many columns are computed at once, at least 1."""
     entries = CHUNK_ENTRIES * (1 if device.type == "cpu" else GPU_CHUNKS)
     return max(1, entries // max(1, columns))
-
-
-def sum_in_chunks(loss_sum: Callable[..., Tensor], columns: int, *pixels: Tensor) -> Tensor:
-    """Adds ``loss_sum`` over chunks of pixels, so that the pixels x columns matrix never stands whole.
-
-    Where more than one chunk is needed, each is computed again in the backward pass instead of being kept.
-
-    Args:
-        loss_sum: takes a chunk of each of ``pixels`` and returns a scalar.
-        columns: columns of the matrix that ``loss_sum`` builds.
-        *pixels: tensors with the same first dimension N.
-    """
-    rows = rows_at_once(columns, pixels[0].device)
-    with torch.autocast(pixels[0].device.type, enabled=False):  # it would take the products in bfloat16
-        if len(pixels[0]) <= rows:
-            return loss_sum(*pixels)
-        chunks = zip(*(torch.split(tensor, rows) for tensor in pixels), strict=True)
-        parts = [checkpoint(loss_sum, *chunk, use_reentrant=False) for chunk in chunks]
-        return torch.stack(parts).sum()
 
 
 def weighted_mean(total: Tensor, weights: Tensor) -> Tensor:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from mdpseg.losses.one_pass import Gradients, one_pass
 from mdpseg.losses.reduction import rows_at_once
 
 # step(logits [n, m], room [n, m], pixels [n]) -> loss terms [n], their gradient by the logits [n, m].
 # It may write into the first two, and give one of them back.
 Step = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-Gradients = tuple[Tensor | None, Tensor | None]
 
 
 class Group(NamedTuple):
@@ -42,8 +43,8 @@ def streamed_sum(
     Returns:
         A float32 scalar with a gradient path to embeddings and keys.
     """
-    total: Tensor = _StreamedSum.apply(embeddings, keys, groups, weights, temperature, torch.is_grad_enabled())
-    return total
+    compute = partial(_sum_and_gradients, groups=groups, weights=weights, temperature=temperature)
+    return one_pass(compute, embeddings, keys)
 
 
 def log_normaliser(logits: Tensor, room: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,47 +54,14 @@ def log_normaliser(logits: Tensor, room: Tensor) -> tuple[Tensor, Tensor]:
     return probabilities, logits.amax(1) - probabilities.amax(1).log()
 
 
-class _StreamedSum(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        embeddings: Tensor,
-        keys: Tensor,
-        groups: Sequence[Group],
-        weights: Tensor,
-        temperature: float,
-        wanted: bool,
-    ) -> Tensor:
-        needs = [wanted and need for need in ctx.needs_input_grad[:2]]
-        total, ctx.gradients = _sum_and_gradients(embeddings, keys, groups, weights, temperature, needs)
-        ctx.save_for_backward(embeddings, keys)
-        ctx.settings = groups, weights, temperature, needs
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():  # create_graph
-            raise RuntimeError("This loss has a gradient, but its gradient has none: create_graph does not work here.")
-        embeddings, keys = ctx.saved_tensors
-        gradients, ctx.gradients = ctx.gradients, None
-        if gradients is None:  # a second pass through a retained graph: the first one has scaled them in place
-            _, gradients = _sum_and_gradients(embeddings, keys, *ctx.settings)
-        by_embeddings, by_keys = gradients
-        return (
-            None if by_embeddings is None else by_embeddings.mul_(scale),
-            None if by_keys is None else by_keys.mul_(scale).to(keys.dtype),
-            *(None,) * 4,
-        )
-
-
 def _sum_and_gradients(
-    embeddings: Tensor,
-    keys: Tensor,
+    inputs: tuple[Tensor, ...],
+    needs: tuple[bool, ...],
     groups: Sequence[Group],
     weights: Tensor,
     temperature: float,
-    needs: Sequence[bool],
 ) -> tuple[Tensor, Gradients]:
+    embeddings, keys = inputs
     dim, float32 = embeddings.shape[1], torch.float32
     total = weights.new_zeros(())
     by_embeddings = _zero_outside(embeddings, groups) if needs[0] else None
