@@ -15,14 +15,15 @@ def weighted(inputs, needs):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_as_autograd_does_it(needs, dtype):
     inputs = [
-        torch.tensor(values, dtype=dtype, requires_grad=need) for values, need in zip(([1, 2.0], [3, 4.0]), needs)
+        torch.tensor(values, dtype=dtype, requires_grad=need)
+        for values, need in zip(([1, 2.0], [3, 4.0]), needs, strict=True)
     ]
     value = one_pass(weighted, *inputs)
     assert value.item() == 1 * 9 + 2 * 16
     assert value.requires_grad == any(needs)
     if any(needs):
         (5 * value).backward()
-    for tensor, gradient in zip(inputs, ([45, 80.0], [30, 80.0])):
+    for tensor, gradient in zip(inputs, ([45, 80.0], [30, 80.0]), strict=True):
         assert tensor.grad is None if not tensor.requires_grad else tensor.grad.tolist() == gradient
         assert tensor.grad is None or tensor.grad.dtype == dtype
 
