@@ -1,4 +1,4 @@
-# make demo | test | test-fast | lint | types | fuzz: each makes .venv first, with everything installed.
+# make demo | test | test-fast | lint | types | fuzz | bench: each makes .venv first, with everything installed.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -8,7 +8,7 @@ export OMP_WAIT_POLICY := PASSIVE
 FUZZ_SECONDS ?= 60
 FUZZ_LIMITS := -rss_limit_mb=3000 -timeout=20 -artifact_prefix=fuzz/ -print_final_stats=1
 
-.PHONY: demo test test-fast lint types fuzz clean
+.PHONY: demo test test-fast lint types fuzz bench clean
 
 demo: .venv/installed
 	rm -rf runs/demo
@@ -32,6 +32,13 @@ fuzz: .venv/installed
 	$(BIN)/python fuzz/make_corpus.py
 	$(BIN)/python fuzz/fuzz_recipe.py -max_total_time=$(FUZZ_SECONDS) $(FUZZ_LIMITS) -max_len=20000 fuzz/corpus/recipe
 	$(BIN)/python fuzz/fuzz_weights.py -max_total_time=$(FUZZ_SECONDS) $(FUZZ_LIMITS) -max_len=60000 fuzz/corpus/weights
+
+# Each script measures both sides in turns and writes benchmarks/results/NAME.csv; the last makes docs/performance.md.
+BENCHMARKS := prototype_loss region_loss contrastiveseg bank step
+
+bench: .venv/installed
+	for name in $(BENCHMARKS); do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; done
+	$(BIN)/python benchmarks/show.py
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -28,7 +28,9 @@ def region_means(embeddings: Tensor, targets: Tensor, num_classes: int) -> tuple
     labels = targets.reshape(-1)
     counted = labels >= 0
     cell = image[counted] * num_classes + labels[counted]  # [P]
-    cells, index = torch.unique(cell, sorted=True, return_inverse=True)  # [R], [P]
+    cells = torch.bincount(cell).nonzero()[:, 0]  # [R]
+    place = cell.new_zeros(batch * num_classes).index_copy_(0, cells, torch.arange(len(cells), device=cell.device))
+    index = place[cell]  # [P]
     sums = torch.zeros(len(cells), dim, device=embeddings.device, dtype=torch.float32)
     sums.index_add_(0, index, flat[counted].float())  # the direction of the mean is that of the sum
     return F.normalize(sums, dim=1), cells % num_classes
@@ -44,13 +46,17 @@ class RegionBank(nn.Module):
         policy: ``fifo``, one ring for all (as published). ``per_class``: a ring of ``size // K`` (at least 1) entries
             for each class, so that frequent classes never flush out a rare one.
 
-    Its buffers are its whole state: ``regions`` float32 [size, D], ``classes`` int64 [size] (-1: empty) and
-    ``position`` int64, the next slot to write (a scalar, or [K] with ``per_class``).
+    Its buffers are its whole state: ``regions`` float32 [size, D], ``classes`` int64 [size] (-1: empty),
+    ``position`` int64, the next slot to write (a scalar, or [K] with ``per_class``), and what of it is kept up to date
+    so that no step reads the whole bank: ``sums`` [K, D] and ``counts`` [K] of each class's entries. The sums are
+    int64, in units of 2^-40: what was added is taken away again without a trace, in any order and on any device.
     """
 
     regions: Tensor
     classes: Tensor
     position: Tensor
+    sums: Tensor
+    counts: Tensor
 
     def __init__(self, size: int, dim: int, num_classes: int, policy: BankPolicy = "fifo") -> None:
         super().__init__()
@@ -65,6 +71,8 @@ class RegionBank(nn.Module):
         self.register_buffer("classes", torch.full((slots,), -1, dtype=torch.int64))
         rings = () if policy == "fifo" else (num_classes,)
         self.register_buffer("position", torch.zeros(rings, dtype=torch.int64))
+        self.register_buffer("sums", torch.zeros(num_classes, dim, dtype=torch.int64))
+        self.register_buffer("counts", torch.zeros(num_classes, dtype=torch.int64))
 
     @torch.no_grad()
     def push(self, regions: Tensor, classes: Tensor) -> None:
@@ -79,14 +87,19 @@ class RegionBank(nn.Module):
             slots = (self.position + torch.arange(len(classes), device=classes.device)) % self.ring
             self.position.copy_((self.position + len(classes)) % self.ring)
         else:
-            same = classes[:, None] == classes[None, :]  # [R, R]
-            rank = same.tril(-1).sum(1)  # how many of its class came before it
-            newest = same.triu(1).sum(1) < self.ring  # later entries of its class leave it a place
-            slots = classes * self.ring + (self.position[classes] + rank) % self.ring
             counts = torch.bincount(classes, minlength=self.num_classes)
+            rank = _rank_in_class(classes, counts)
+            newest = rank >= counts[classes] - self.ring  # later entries of its class leave it a place
+            slots = classes * self.ring + (self.position[classes] + rank) % self.ring
             self.position.copy_((self.position + counts) % self.ring)
             regions, classes, slots = regions[newest], classes[newest], slots[newest]
-        self.regions[slots] = regions.detach().float()
+        regions, leaving = regions.detach().float(), self.classes[slots]
+        held = leaving >= 0  # an empty slot's region is 0 and may be taken from any class
+        self.sums.index_add_(0, leaving.clamp_min(0), _fixed_point(self.regions[slots]), alpha=-1)
+        self.counts.index_add_(0, leaving.clamp_min(0), held.long(), alpha=-1)
+        self.sums.index_add_(0, classes, _fixed_point(regions))
+        self.counts.index_add_(0, classes, torch.ones_like(classes))
+        self.regions[slots] = regions
         self.classes[slots] = classes
 
     def entries(self) -> tuple[Tensor, Tensor]:
@@ -100,9 +113,16 @@ class RegionBank(nn.Module):
         Returns:
             prototypes float32 [K, D] of unit length (zeros for a class with no entry), and present bool [K].
         """
-        regions, classes = self.entries()
-        sums = torch.zeros(self.num_classes, self.regions.shape[1], device=regions.device)
-        sums.index_add_(0, classes, regions)
-        present = torch.zeros(self.num_classes, dtype=torch.bool, device=regions.device)
-        present[classes] = True
-        return F.normalize(sums, dim=1), present
+        return F.normalize(self.sums.float(), dim=1), self.counts > 0
+
+
+def _rank_in_class(classes: Tensor, counts: Tensor) -> Tensor:
+    """How many entries of its class came before each: int64 [R]."""
+    order = classes.argsort(stable=True)
+    firsts = (counts.cumsum(0) - counts)[classes[order]]  # [R], where each class begins
+    return torch.empty_like(classes).index_copy_(0, order, torch.arange(len(classes), device=classes.device) - firsts)
+
+
+def _fixed_point(regions: Tensor) -> Tensor:
+    """In units of 2^-40: finer than float32 resolves a unit vector, with room for millions of them in a sum."""
+    return (regions * 2.0**40).round().long()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mdpseg.losses.reduction import OUTSIDE, pixel_weights, sum_in_chunks, weighted_mean
+from mdpseg.losses.groups import pixels_by_columns, place_of
+from mdpseg.losses.reduction import OUTSIDE, pixel_weights, weighted_mean
+from mdpseg.losses.streamed import Group, Step, log_normaliser, streamed_sum
 
 
 def pixel_to_prototype(
@@ -36,21 +38,28 @@ def pixel_to_prototype(
         A float32 scalar.
     """
     counted = (targets >= 0) & present[targets.clamp_min(0)]
-    prototypes = prototypes.float()
+    w = pixel_weights(weights, targets)
+    groups = [
+        Group(pixels, columns, _cross_entropy(targets, columns, leave_out, len(prototypes)))
+        for pixels, columns in pixels_by_columns(targets, counted, present, denominator, with_own=True)
+    ]
+    return weighted_mean(streamed_sum(embeddings, prototypes, groups, w, temperature), w[counted])
 
-    def loss_sum(v: Tensor, y: Tensor, w: Tensor) -> Tensor:
-        logits = v.float() @ prototypes.T / temperature  # [n, K]
-        own = logits.gather(1, y[:, None])  # [n, 1]
-        inside = present[None] if denominator is None else present[None] & denominator[y]  # [n, K]
-        logits = logits.masked_fill(~inside, OUTSIDE).scatter(1, y[:, None], own)
+
+def _cross_entropy(targets: Tensor, columns: Tensor, leave_out: int, num_classes: int) -> Step:
+    place = place_of(columns, num_classes)
+
+    def step(logits: Tensor, room: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        own = place[targets[pixels]][:, None]  # [n, 1]
+        score = logits.gather(1, own)  # [n, 1]
         if leave_out:
-            others = logits.detach().scatter(1, y[:, None], OUTSIDE)
-            nearest = others.topk(min(leave_out, logits.shape[1]), dim=1).indices
-            logits = logits.scatter(1, nearest, OUTSIDE).scatter(1, y[:, None], own)
-        return (w * (logits.logsumexp(1) - own[:, 0])).sum()
+            nearest = logits.scatter_(1, own, OUTSIDE).topk(min(leave_out, len(columns)), dim=1).indices
+            logits.scatter_(1, nearest, OUTSIDE).scatter_(1, own, score)
+        probabilities, normaliser = log_normaliser(logits, room)  # [n, m], [n]
+        by_logits = probabilities.scatter_add_(1, own, torch.full_like(score, -1.0))
+        return normaliser - score[:, 0], by_logits
 
-    w = pixel_weights(weights, targets)[counted]
-    return weighted_mean(sum_in_chunks(loss_sum, len(prototypes), embeddings[counted], targets[counted], w), w)
+    return step
 
 
 def drop_lookalikes(denominator: Tensor, prototypes: Tensor, dataset_of_class: Tensor, count: int) -> Tensor:

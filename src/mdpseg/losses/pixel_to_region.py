@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mdpseg.losses.reduction import OUTSIDE, pixel_weights, sum_in_chunks, weighted_mean
+from mdpseg.losses.groups import pixels_by_class, runs_of_equal_rows
+from mdpseg.losses.reduction import OUTSIDE, pixel_weights, weighted_mean
+from mdpseg.losses.streamed import Group, Step, log_normaliser, streamed_sum
 
 
 def pixel_to_region(
@@ -52,18 +54,54 @@ def contrast_sum(
     weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The weighted sum of :func:`pixel_to_region`'s terms (a scalar), and the weights [P] of the pixels that count."""
-    filled = region_classes >= 0
-    regions, region_classes = regions[filled].float(), region_classes[filled]
-    counted = (targets >= 0) & (targets[:, None] == torch.unique(region_classes)[None]).any(1)
+    counted = (targets >= 0) & torch.isin(targets, region_classes)
+    pixels, classes, sizes = pixels_by_class(targets, counted)
+    filled = (region_classes >= 0).nonzero()[:, 0]
+    order = filled[region_classes[filled].argsort(stable=True)]  # [M]: regions of a class stand side by side
+    parts, groups = torch.split(pixels, sizes), []
+    for first, end, columns in _runs_of_columns(classes, order, region_classes[order], denominator):
+        column_classes = region_classes[columns]
+        starts = torch.searchsorted(column_classes, classes[first:end]).tolist()
+        ends = torch.searchsorted(column_classes, classes[first:end], right=True).tolist()
+        for part, *positives in zip(parts[first:end], starts, ends, strict=True):
+            groups.append(Group(part, columns, _contrast(slice(*positives))))
+    w = pixel_weights(weights, targets)
+    return streamed_sum(embeddings, regions, groups, w, temperature), w[pixels]
 
-    def loss_sum(v: Tensor, y: Tensor, w: Tensor) -> Tensor:
-        similarity = v.float() @ regions.T / temperature  # [n, M]
-        positive = y[:, None] == region_classes[None]  # [n, M]
-        negative = ~positive if denominator is None else ~positive & denominator[y][:, region_classes]
-        log_negatives = similarity.masked_fill(~negative, OUTSIDE).logsumexp(1, keepdim=True)  # [n, 1]
-        # -log(e^s / (e^s + Z)) = softplus(log Z - s)
-        terms = F.softplus(log_negatives - similarity) * positive
-        return (w * terms.sum(1) / positive.sum(1)).sum()
 
-    w = pixel_weights(weights, targets)[counted]
-    return sum_in_chunks(loss_sum, len(regions), embeddings[counted], targets[counted], w), w
+def _runs_of_columns(
+    classes: Tensor, order: Tensor, held: Tensor, denominator: Tensor | None
+) -> list[tuple[int, int, Tensor]]:
+    """(first, end, columns): pixels of ``classes[first:end]`` have their positives and negatives in these regions.
+
+    Args:
+        classes: int64 [C].
+        order: int64 [M], the regions in order of class.
+        held: int64 [M], their classes.
+        denominator: bool [K, K] or None.
+    """
+    if denominator is None:
+        return [(0, len(classes), order)]
+    inside = denominator[classes]  # [C, K]
+    inside[torch.arange(len(classes), device=classes.device), classes] = True  # the positives
+    return [(first, end, order[row[held]]) for first, end, row in runs_of_equal_rows(inside)]
+
+
+def _contrast(positives: slice) -> Step:
+    """The step for pixels of one class; its regions are the columns ``positives``."""
+
+    def step(logits: Tensor, room: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        count = positives.stop - positives.start
+        if count == logits.shape[1]:  # without a negative: -log(e / e)
+            return logits.new_zeros(len(logits)), logits.zero_()
+        own = logits[:, positives].clone()  # [n, P]
+        logits[:, positives] = OUTSIDE
+        shares, normaliser = log_normaliser(logits, room)  # [n, m], [n]: of the negatives
+        gap = normaliser[:, None] - own  # [n, P]
+        # -log(e^s / (e^s + Z)) = softplus(log Z - s), and the sigmoid of the same is its gradient by log Z
+        slope = gap.sigmoid()
+        by_logits = shares.mul_(slope.mean(1, keepdim=True))
+        by_logits[:, positives] = slope / -count
+        return F.softplus(gap).mean(1), by_logits
+
+    return step

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from mdpseg.losses.reduction import OUTSIDE, pixel_weights, sum_in_chunks, weighted_mean
+from mdpseg.losses.groups import pixels_by_columns, place_of
+from mdpseg.losses.reduction import OUTSIDE, pixel_weights, weighted_mean
+from mdpseg.losses.streamed import Group, Step, log_normaliser, streamed_sum
 
 
 def sparse_coding(
@@ -30,24 +33,32 @@ def sparse_coding(
         present: bool [K]; classes that are not take no part.
         temperature: tau.
         k: how many prototypes a pixel is drawn to; fewer where fewer are present.
-        denominator: bool [K, K], whether class j takes part for a pixel of class c; default all.
+        denominator: bool [K, K], whether class j takes part for a pixel of class c (its own always does); default all.
         weights: float [N], each pixel's weight in the mean; default 1.
 
     Returns:
         A float32 scalar.
     """
-    prototypes = prototypes.float()
     counted = (targets >= 0) & present[targets.clamp_min(0)] & (present.sum() > 1)
-    k = min(k, len(prototypes))
+    w = pixel_weights(weights, targets)
+    groups = [
+        Group(pixels, columns, _pull(targets, columns, k, len(prototypes)))
+        for pixels, columns in pixels_by_columns(targets, counted, present, denominator, with_own=True)
+    ]
+    return weighted_mean(streamed_sum(embeddings, prototypes, groups, w, temperature), w[counted])
 
-    def loss_sum(v: Tensor, y: Tensor, w: Tensor) -> Tensor:
-        inside = present[None] if denominator is None else present[None] & denominator[y]  # [n, K]
-        logits = (v.float() @ prototypes.T / temperature).masked_fill(~inside, OUTSIDE)  # [n, K]
-        log_probabilities = logits.log_softmax(1)
-        nearest = logits.detach().scatter(1, y[:, None], OUTSIDE).topk(k, dim=1)  # values, indices [n, k]
-        taken = nearest.values > OUTSIDE / 2
-        pulled = log_probabilities.gather(1, nearest.indices).masked_fill(~taken, 0.0)
-        return -(w * pulled.sum(1) / taken.sum(1).clamp_min(1)).sum()
 
-    w = pixel_weights(weights, targets)[counted]
-    return weighted_mean(sum_in_chunks(loss_sum, len(prototypes), embeddings[counted], targets[counted], w), w)
+def _pull(targets: Tensor, columns: Tensor, k: int, num_classes: int) -> Step:
+    place = place_of(columns, num_classes)
+    k = min(k, len(columns) - 1)  # all of them but the own class
+
+    def step(logits: Tensor, room: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        if k < 1:  # nothing to be drawn to
+            return logits.new_zeros(len(logits)), logits.zero_()
+        own = place[targets[pixels]][:, None]  # [n, 1]
+        probabilities, normaliser = log_normaliser(logits, room)  # [n, m], [n]
+        nearest = logits.scatter_(1, own, OUTSIDE).topk(k, dim=1)  # values, indices [n, k]
+        by_logits = probabilities.scatter_add_(1, nearest.indices, torch.full_like(nearest.values, -1 / k))
+        return normaliser - nearest.values.mean(1), by_logits
+
+    return step

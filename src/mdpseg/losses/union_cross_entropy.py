@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import torch
 from torch import Tensor
 
 from mdpseg.label_space import LabelSpace
-from mdpseg.losses.reduction import OUTSIDE, pixel_weights, sum_in_chunks, weighted_mean
+from mdpseg.losses.one_pass import Gradients, one_pass
+from mdpseg.losses.reduction import pixel_weights, rows_at_once, weighted_mean
+from mdpseg.losses.streamed import log_normaliser
 
 
 def union_cross_entropy(
@@ -29,12 +34,31 @@ def union_cross_entropy(
         A float32 scalar.
     """
     counted = targets >= 0
-    dataset = label_space.dataset_of_class().to(logits.device)  # [K]
+    w = pixel_weights(weights, targets)
+    ranges = [label_space.classes_of(dataset) for dataset in label_space.datasets]
+    compute = partial(_sum_and_gradient, targets=targets, weights=w, ranges=ranges)
+    return weighted_mean(one_pass(compute, logits), w[counted])
 
-    def loss_sum(rows: Tensor, y: Tensor, w: Tensor) -> Tensor:
-        own = dataset[y][:, None] == dataset[None]  # [n, K]
-        normaliser = rows.float().masked_fill(~own, OUTSIDE).logsumexp(1)
-        return (w * (normaliser - rows.float().gather(1, y[:, None])[:, 0])).sum()
 
-    w = pixel_weights(weights, targets)[counted]
-    return weighted_mean(sum_in_chunks(loss_sum, logits.shape[1], logits[counted], targets[counted], w), w)
+def _sum_and_gradient(
+    inputs: tuple[Tensor, ...], needs: tuple[bool, ...], targets: Tensor, weights: Tensor, ranges: list[range]
+) -> tuple[Tensor, Gradients]:
+    """The weighted sum over pixels and its gradient; of each pixel only its own dataset's logits are read."""
+    (logits,) = inputs
+    total = weights.new_zeros(())
+    gradient = torch.zeros_like(logits) if needs[0] else None
+    with torch.autocast(logits.device.type, enabled=False):
+        for own in ranges:
+            columns = slice(own.start, own.stop)
+            of_dataset = ((targets >= own.start) & (targets < own.stop)).nonzero()[:, 0]
+            for pixels in torch.split(of_dataset, rows_at_once(len(own), logits.device)):
+                rows = logits[:, columns].index_select(0, pixels).float()  # [n, own classes]
+                label = (targets[pixels] - own.start)[:, None]
+                score = rows.gather(1, label)
+                probabilities, normaliser = log_normaliser(rows, torch.empty_like(rows))
+                total += weights[pixels].dot(normaliser - score[:, 0])
+                if gradient is not None:
+                    by_logits = probabilities.scatter_add_(1, label, torch.full_like(score, -1.0))
+                    by_logits.mul_(weights[pixels][:, None])
+                    gradient[:, columns].index_copy_(0, pixels, by_logits.to(gradient.dtype))
+    return total, (gradient,)

@@ -45,7 +45,8 @@ def labelled_maps(batch: Batch, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def twice_if_blended(batch: Batch, maps: Tensor) -> Tensor:
     """Maps [B, ...] and, after them, once more those of blended images: [B', ...]."""
-    return torch.cat([maps, maps[batch.lam < 1]])
+    blended = (batch.lam < 1).nonzero()[:, 0]
+    return torch.cat([maps, maps[blended]]) if len(blended) else maps  # most batches are spared the copy
 
 
 def pixel_rows(maps: Tensor) -> Tensor:

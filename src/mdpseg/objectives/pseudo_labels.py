@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mdpseg import ranks
 from mdpseg.label_space import UNLABELLED
-from mdpseg.losses.reduction import CHUNK_ENTRIES, OUTSIDE
+from mdpseg.losses.reduction import OUTSIDE, rows_at_once
 
 
 @torch.no_grad()
@@ -39,7 +39,7 @@ def mine_labels(
         kept = ((best - logits.logsumexp(1)).exp() > threshold) & present.any()
         return classes.where(kept, -1)
 
-    rows = max(1, CHUNK_ENTRIES // len(prototypes))  # the pixels x classes matrix never stands whole
+    rows = rows_at_once(len(prototypes), keys.device)  # the pixels x classes matrix never stands whole
     with torch.autocast(keys.device.type, enabled=False):  # it would take the products in bfloat16
         found = torch.cat([nearest(part) for part in torch.split(keys[wanted], rows)])
     labels = targets.masked_scatter(wanted, found)

@@ -1,0 +1,70 @@
+"""Which pixels share their denominator: for these the logits of other classes need not be computed, nor masked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+
+def pixels_by_class(targets: Tensor, counted: Tensor) -> tuple[Tensor, Tensor, list[int]]:
+    """The counted pixels in order of class.
+
+    Args:
+        targets: int64 [N] class ids.
+        counted: bool [N].
+
+    Returns:
+        Indices of pixels int64 [P], the classes that occur int64 [C], and how many pixels each has.
+    """
+    pixels = counted.nonzero()[:, 0]
+    labels = targets[pixels]
+    sizes = torch.bincount(labels)
+    classes = sizes.nonzero()[:, 0]
+    return pixels[labels.argsort(stable=True)], classes, sizes[classes].tolist()
+
+
+def runs_of_equal_rows(rows: Tensor) -> Iterator[tuple[int, int, Tensor]]:
+    """(first, end, row) for each run of equal rows of [C, K].
+
+    Classes of one dataset stand side by side, so a dataset's denominator comes up as one run.
+    """
+    changes = (rows[1:] != rows[:-1]).any(1).nonzero()[:, 0] + 1
+    ends = [*changes.tolist(), len(rows)]
+    for first, end in zip([0, *ends], ends, strict=False):
+        if first < end:
+            yield first, end, rows[first]
+
+
+def pixels_by_columns(
+    targets: Tensor, counted: Tensor, present: Tensor, denominator: Tensor | None, *, with_own: bool
+) -> list[tuple[Tensor, Tensor]]:
+    """The counted pixels, together where the same classes stand in their denominators.
+
+    Args:
+        targets: int64 [N] class ids.
+        counted: bool [N].
+        present: bool [K].
+        denominator: bool [K, K], by the pixel's class; None: all.
+        with_own: whether a pixel's own class stands there in any case.
+
+    Returns:
+        (indices of pixels int64 [n], ids of classes int64 [m]) a group.
+    """
+    if denominator is None:
+        pixels = counted.nonzero()[:, 0]
+        return [(pixels, present.nonzero()[:, 0])] if len(pixels) else []
+    pixels, classes, sizes = pixels_by_class(targets, counted)
+    inside = denominator[classes] & present  # [C, K]
+    if with_own:
+        inside[torch.arange(len(classes), device=classes.device), classes] = True
+    runs = [(sum(sizes[first:end]), row.nonzero()[:, 0]) for first, end, row in runs_of_equal_rows(inside)]
+    parts = torch.split(pixels, [count for count, _ in runs])
+    return [(part, columns) for part, (_, columns) in zip(parts, runs, strict=True)]
+
+
+def place_of(columns: Tensor, num_classes: int) -> Tensor:
+    """Where each class stands among the ``columns``, int64 [K]; -1 where it does not."""
+    place = columns.new_full((num_classes,), -1)
+    return place.index_copy_(0, columns, torch.arange(len(columns), device=columns.device))

@@ -1,0 +1,102 @@
+"""Sums over pixels x keys whose matrix of logits never stands whole: value and gradient in one pass, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mdpseg.losses.one_pass import Gradients, one_pass
+from mdpseg.losses.reduction import rows_at_once
+
+# step(logits [n, m], room [n, m], pixels [n]) -> loss terms [n], their gradient by the logits [n, m].
+# It may write into the first two, and give one of them back.
+Step = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+class Group(NamedTuple):
+    """Pixels whose logits run over the same keys, and what to do with these logits."""
+
+    pixels: Tensor  # int64 [n], rows of the embeddings
+    columns: Tensor  # int64 [m], rows of the keys
+    step: Step
+
+
+def streamed_sum(
+    embeddings: Tensor, keys: Tensor, groups: Sequence[Group], weights: Tensor, temperature: float
+) -> Tensor:
+    """The weighted sum of the loss terms that the groups' steps make of logits v.k / tau.
+
+    A step says what the gradient by its logits is, so the forward pass leaves the gradients ready, and a chunk of
+    logits is forgotten when the next one comes. They are float32, whatever the inputs' dtypes and autocast.
+
+    Args:
+        embeddings: v, [N, D], any float dtype.
+        keys: k, [M, D], any float dtype.
+        groups: each pixel is in at most one of them.
+        weights: float32 [N], without gradient.
+        temperature: tau.
+
+    Returns:
+        A float32 scalar with a gradient path to embeddings and keys.
+    """
+    compute = partial(_sum_and_gradients, groups=groups, weights=weights, temperature=temperature)
+    return one_pass(compute, embeddings, keys)
+
+
+def log_normaliser(logits: Tensor, room: Tensor) -> tuple[Tensor, Tensor]:
+    """Softmax of the rows of ``logits`` [n, m], written into ``room`` [n, m], and log sum exp [n]."""
+    probabilities = torch.softmax(logits, 1, out=room)
+    # log p = logit - log sum exp, taken where p cannot underflow: two passes less than logsumexp takes
+    return probabilities, logits.amax(1) - probabilities.amax(1).log()
+
+
+def _sum_and_gradients(
+    inputs: tuple[Tensor, ...],
+    needs: tuple[bool, ...],
+    groups: Sequence[Group],
+    weights: Tensor,
+    temperature: float,
+) -> tuple[Tensor, Gradients]:
+    embeddings, keys = inputs
+    dim, float32 = embeddings.shape[1], torch.float32
+    total = weights.new_zeros(())
+    by_embeddings = _zero_outside(embeddings, groups) if needs[0] else None
+    by_keys = torch.zeros_like(keys, dtype=float32, memory_format=torch.contiguous_format) if needs[1] else None
+    columns = None
+    with torch.autocast(embeddings.device.type, enabled=False):  # it would take the products in bfloat16
+        for group in groups:
+            if group.columns is not columns:
+                columns = group.columns
+                chosen = keys[columns].float() / temperature  # [m, D]
+                rows = rows_at_once(max(len(columns), dim), embeddings.device)
+            by_chosen = None if by_keys is None else torch.zeros_like(chosen)
+            # written over by each chunk
+            room = chosen.new_empty(2, min(rows, len(group.pixels)), len(chosen))
+            gathered = embeddings.new_empty(min(rows, len(group.pixels)), dim)
+            for pixels in torch.split(group.pixels, rows):
+                v = torch.index_select(embeddings, 0, pixels, out=gathered[: len(pixels)]).float()  # [n, D]
+                w = weights[pixels]  # [n]
+                logits = torch.mm(v, chosen.T, out=room[0, : len(v)])  # [n, m]
+                terms, by_logits = group.step(logits, room[1, : len(v)], pixels)
+                total += w.dot(terms)
+                if by_chosen is not None:
+                    torch.addmm(by_chosen, by_logits.T, v.mul_(w[:, None]), out=by_chosen)
+                if by_embeddings is not None:  # weighted after the product: D columns, not m
+                    part = torch.mm(by_logits, chosen, out=v).mul_(w[:, None])
+                    by_embeddings.index_copy_(0, pixels, part.to(embeddings.dtype))
+            if by_keys is not None and by_chosen is not None:
+                by_keys.index_add_(0, columns, by_chosen, alpha=1 / temperature)
+    return total, (by_embeddings, by_keys)
+
+
+def _zero_outside(embeddings: Tensor, groups: Sequence[Group]) -> Tensor:
+    """Room for the gradient by the embeddings [N, D], 0 already where no group has the pixel."""
+    gradient = torch.empty_like(embeddings, memory_format=torch.contiguous_format)
+    outside = torch.ones(len(embeddings), dtype=torch.bool, device=embeddings.device)
+    for group in groups:
+        outside[group.pixels] = False
+    return gradient.index_fill_(0, outside.nonzero()[:, 0], 0.0)

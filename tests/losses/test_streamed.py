@@ -1,0 +1,186 @@
+"""What the streamed losses share: chunks, strides, gradients that nobody asks for, autocast, nothing at all."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mdpseg import LabelSpace
+from mdpseg.losses import pixel_to_prototype, pixel_to_region, reduction, sparse_coding
+
+from .reference import assert_close_to, integers, unit, value_and_gradients
+
+TAU, N, K, D = 0.07, 300, 9, 16
+SPACE = LabelSpace.concatenate(
+    {"a": ["rest", "x", "y"], "b": ["x", "z", "w"], "c": ["u", "v", "w"]}, catch_alls={"a": "rest"}
+)
+PRESENT = torch.ones(K, dtype=torch.bool).index_fill(0, torch.tensor([4]), False)
+KEY_CLASSES = integers(-1, K, (40,), seed=4)
+
+
+def prototype_loss(embeddings, keys, targets, **more):
+    return pixel_to_prototype(embeddings, targets, keys[:K], PRESENT, TAU, **more)
+
+
+def no_push(embeddings, keys, targets, **more):
+    return pixel_to_prototype(embeddings, targets, keys[:K], PRESENT, TAU, leave_out=2, **more)
+
+
+def pull(embeddings, keys, targets, **more):
+    return sparse_coding(embeddings, targets, keys[:K], PRESENT, TAU, 3, **more)
+
+
+def region_loss(embeddings, keys, targets, **more):
+    return pixel_to_region(embeddings, targets, keys, KEY_CLASSES, TAU, **more)
+
+
+LOSSES = pytest.mark.parametrize("loss", [prototype_loss, no_push, pull, region_loss])
+KINDS = pytest.mark.parametrize("kind", [None, "all", "own_dataset", "each its own"])
+
+
+def inputs(count=N):
+    targets = integers(-1, K, (count,), seed=3)
+    return {"embeddings": unit(count, D, seed=1), "keys": unit(40, D, seed=2)}, {"targets": targets}
+
+
+def denominator(kind):
+    if kind == "each its own":
+        return ~torch.eye(K, dtype=torch.bool).roll(1, 1)  # no two classes' columns are the same
+    return None if kind is None else SPACE.denominator(kind)
+
+
+@LOSSES
+@KINDS
+@pytest.mark.parametrize("entries", [1, 100, 700])
+def test_many_chunks_are_as_one(monkeypatch, loss, kind, entries):
+    given, settings = inputs()
+    settings |= {"denominator": denominator(kind), "weights": torch.rand(N)}
+    value, gradients = value_and_gradients(loss, given, **settings)
+    monkeypatch.setattr(reduction, "CHUNK_ENTRIES", entries)
+    chunked, chunked_gradients = value_and_gradients(loss, given, **settings)
+    assert_close_to(chunked, value, 1e-5, "value")
+    for name in given:
+        assert_close_to(chunked_gradients[name], gradients[name], 1e-5, name)
+
+
+@LOSSES
+@KINDS
+def test_strided_embeddings_and_keys(loss, kind):
+    given, settings = inputs()
+    settings["denominator"] = denominator(kind)
+    value, gradients = value_and_gradients(loss, given, **settings)
+    leaves = {name: tensor.T.contiguous().requires_grad_() for name, tensor in given.items()}
+    strided = loss(**{name: leaf.T for name, leaf in leaves.items()}, **settings)
+    strided.backward()
+    assert_close_to(strided.detach(), value, 1e-6, "value")
+    for name, leaf in leaves.items():
+        assert_close_to(leaf.grad.T, gradients[name], 1e-6, name)
+
+
+@LOSSES
+def test_expanded_embeddings(loss):
+    given, settings = inputs()
+    one = given["embeddings"][:1].clone().requires_grad_()
+    loss(one.expand(N, D), given["keys"], **settings).backward()
+    repeated = one.detach().repeat(N, 1).requires_grad_()
+    loss(repeated, given["keys"], **settings).backward()
+    assert_close_to(one.grad, repeated.grad.sum(0, keepdim=True), 1e-5, "gradient")
+
+
+@LOSSES
+@pytest.mark.parametrize("wanted", [(), ("embeddings",), ("keys",), ("embeddings", "keys")])
+def test_only_what_is_needed_gets_a_gradient(loss, wanted):
+    given, settings = inputs()
+    value, gradients = value_and_gradients(loss, given, **settings)
+    leaves = {name: tensor.clone().requires_grad_(name in wanted) for name, tensor in given.items()}
+    result = loss(**leaves, **settings)
+    assert result.requires_grad == bool(wanted)
+    assert_close_to(result.detach(), value, 1e-6, "value")
+    if wanted:
+        result.backward()
+    for name, leaf in leaves.items():
+        assert (leaf.grad is not None) == (name in wanted)
+        if name in wanted:
+            assert_close_to(leaf.grad, gradients[name], 1e-6, name)
+
+
+@LOSSES
+def test_without_gradients_at_all(loss):
+    given, settings = inputs()
+    leaves = {name: tensor.clone().requires_grad_() for name, tensor in given.items()}
+    with torch.no_grad():
+        result = loss(**leaves, **settings)
+    assert not result.requires_grad
+    assert_close_to(result, value_and_gradients(loss, given, **settings)[0], 1e-6, "value")
+
+
+@LOSSES
+def test_a_retained_graph_gives_the_same_gradient_again(loss):
+    given, settings = inputs()
+    leaves = {name: tensor.clone().requires_grad_() for name, tensor in given.items()}
+    result = 3 * loss(**leaves, **settings)
+    first = torch.autograd.grad(result, leaves.values(), retain_graph=True)
+    second = torch.autograd.grad(result, leaves.values(), retain_graph=True)
+    for name, one, other in zip(leaves, first, second, strict=True):
+        assert one.data_ptr() != other.data_ptr()
+        assert_close_to(one, other, 1e-6, name)
+
+
+def test_a_gradient_of_the_gradient_is_refused():
+    given, settings = inputs()
+    leaf = given["embeddings"].requires_grad_()
+    with pytest.raises(RuntimeError, match="create_graph"):
+        torch.autograd.grad(prototype_loss(**given, **settings), leaf, create_graph=True)
+
+
+@LOSSES
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_gradients_under_autocast(loss, dtype):
+    given, settings = inputs()
+    given = {name: tensor.to(dtype) for name, tensor in given.items()}
+    value, gradients = value_and_gradients(loss, given, **settings)
+    with torch.autocast("cpu", torch.bfloat16):
+        other, other_gradients = value_and_gradients(loss, given, **settings)
+    assert torch.equal(other, value)
+    for name in given:
+        assert other_gradients[name].dtype == dtype
+        assert torch.equal(other_gradients[name], gradients[name])
+
+
+def test_the_gradient_of_learned_prototypes_does_not_overflow_in_float16():
+    """Summed over many pixels it passes 65,504 before the mean is taken."""
+    prototypes = unit(2, D).half().requires_grad_()
+    embeddings = prototypes.detach()[:1].expand(60_000, D)
+    loss = pixel_to_prototype(embeddings, torch.ones(60_000).long(), prototypes, torch.ones(2).bool(), TAU)
+    loss.backward()
+    assert torch.isfinite(prototypes.grad).all()
+    assert (prototypes.grad != 0).any()
+
+
+@LOSSES
+@KINDS
+def test_no_pixels(loss, kind):
+    given, settings = inputs(0)
+    value, gradients = value_and_gradients(loss, given, denominator=denominator(kind), **settings)
+    assert value == 0
+    assert all(not gradient.any() for gradient in gradients.values())
+
+
+def test_a_chunk_is_forgotten_before_the_next(monkeypatch):
+    """The largest tensor that the loss makes is no larger than the embeddings: never pixels x classes."""
+    monkeypatch.setattr(reduction, "CHUNK_ENTRIES", 4096)
+    largest = 0
+
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            nonlocal largest
+            result = function(*args, **(kwargs or {}))
+            if isinstance(result, torch.Tensor):
+                largest = max(largest, result.numel())
+            return result
+
+    embeddings = unit(2000, D).requires_grad_()
+    prototypes = F.normalize(torch.randn(64, D), dim=1).requires_grad_()
+    with Watch():
+        targets = integers(0, 64, (2000,))
+        pixel_to_prototype(embeddings, targets, prototypes, torch.ones(64).bool(), TAU).backward()
+    assert largest == 2000 * D
