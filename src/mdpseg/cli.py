@@ -118,6 +118,20 @@ def predict(
     typer.echo(f"{len(masks)} masks in {out}")
 
 
+@app.command()
+def atlas(
+    run: Annotated[Path, typer.Argument(help="Folder of a pretraining.")],
+    overrides: Overrides = None,
+    images: Annotated[int, typer.Option(min=1, help="Sample images of each dataset.")] = 40,
+    out: Annotated[Path | None, typer.Option(help="Folder for the page; default: atlas inside RUN.")] = None,
+) -> None:
+    """Show how the classes of a pretraining's datasets relate: one HTML page, CSV, JSON, and a mapping file."""
+    from mdpseg.atlas.build import build_atlas
+
+    made = build_atlas(run, overrides or [], images, out)
+    typer.echo(f"{len(made.relations)} relations, {len(made.groups)} merged classes: {made.page}")
+
+
 def main() -> None:
     """Runs the command line; a user's error is one message and exit code 2, with its traceback after --debug."""
     arguments = sys.argv[1:]
