@@ -61,8 +61,7 @@ def build_atlas(folder: Path, overrides: Sequence[str] = (), images: int = 40, o
     evidence, examples = gather(run, images)
     space = run.label_space
     known = run.present & (evidence.regions > 0)
-    shares = evidence.shares()
-    relations = propose(shares, space, known)
+    relations = propose(evidence.relative(), space, known)
     neighbours = nearest_classes(run.prototypes, run.present, space)
     groups = merged_groups(relations, space)
     content = _content(folder, run, evidence, relations, neighbours, groups)
@@ -162,5 +161,3 @@ def _csv(rows: Sequence[dict[str, Any]], header: Iterable[str] = ()) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-

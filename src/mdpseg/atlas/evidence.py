@@ -20,6 +20,7 @@ from mdpseg.objectives.pixels import at_size
 
 ENOUGH = 3  # examples of a class; images with rarer ones are looked for
 LOOK_THROUGH = 4  # times as many images, while a class has too few
+LEAST_OWN = 0.3  # own share below which a class is too badly known to be a measure
 SMALLEST = 4  # pixels of the embedding map: a region of fewer is mostly border
 
 
@@ -52,6 +53,14 @@ class Evidence:
     def shares(self) -> Tensor:
         """Share of class a's pixels that lie nearest to b within b's dataset, float64 [K, K]; 0 where a was not met."""
         return self.votes / self.weight.clamp(min=1e-12)[:, None]
+
+    def relative(self) -> Tensor:
+        """Shares as a part of b's own: 1 where a's pixels go to b as surely as b's pixels do, float64 [K, K].
+
+        A network that finds only half of b's own pixels cannot send more than about half of a's there.
+        """
+        shares = self.shares()
+        return (shares / shares.diagonal().clamp(min=LEAST_OWN)[None, :]).clamp(max=1)
 
     def add(self, embeddings: Tensor, targets: Tensor, prototypes: Tensor, groups: list[Tensor]) -> None:
         """Adds one image.
@@ -90,7 +99,9 @@ def gather(run: PretrainedRun, images: int) -> tuple[Evidence, Examples]:
     groups = [group for group in groups if len(group)]
     short_side = run.config.augment.short_side
     for reader in run.readers:
-        chosen = _choose(reader, space, images, run.config.seed, lambda ids: bool((evidence.regions[ids] < ENOUGH).any()))
+        chosen = _choose(
+            reader, space, images, run.config.seed, lambda ids: bool((evidence.regions[ids] < ENOUGH).any())
+        )
         for sample, targets in track(chosen, f"atlas: {reader.name}", total=images, transient=True):
             picture = _at_training_size(sample.image[None].float(), short_side)
             embeddings = run.network(run.network.pad(picture))[0]  # [D, h, w]

@@ -34,8 +34,8 @@ framed in its dataset's colour; lines are proposed relations. {kept:.0%} of each
 its five nearest on the map, too: trust the lists where both differ.</p></section>
 <section id="panel" class="card" tabindex="0" aria-label="The chosen class"></section></div>
 <section aria-labelledby="relations-title"><h2 id="relations-title">Proposed relations</h2>
-<p class="soft">There: share of the first class's pixels that the network calls the second in the other dataset's terms.
-Back: the other way round. Catch-alls (background) compete for pixels, but are never proposed.</p>
+<p class="soft">There: share of the first class's pixels that the network puts under the second in the other dataset's
+terms, as a part of what it finds of the second's own. Back: the other way round. Catch-alls (background) compete for pixels, but are never proposed.</p>
 <div class="scroll" tabindex="0" role="region" aria-labelledby="relations-title">
 <table class="relations"><thead><tr><th>first</th><th>relation</th><th>second</th><th class="n">score</th>
 <th class="n">there</th><th class="n">back</th><th class="n">similarity</th></tr></thead>
