@@ -95,12 +95,18 @@ def main() -> None:
         relations = propose(evidence.relative(), space, run.present & (evidence.regions > 0))
         ours = {(space.names[r.first], space.names[r.second]): r.kind for r in relations}
         rests = catch_all_ids(space)
-        mutual: Truth = {
-            (space.names[n.this], space.names[n.other]): "same as"
-            for n in nearest_classes(run.prototypes, run.present, space, shown=1)
-            if n.this < n.other and n.rank_back == 1 and not {n.this, n.other} & rests
+        vectors = {
+            "mutually nearest prototypes": run.prototypes,
+            "mutually nearest, prototype + mean region": evidence.class_vectors(run.prototypes),
         }
-        for method, proposed in {"atlas": ours, "mutually nearest prototypes": mutual}.items():
+        methods: dict[str, Truth] = {"atlas": ours}
+        for method, of_classes in vectors.items():
+            methods[method] = {
+                (space.names[n.this], space.names[n.other]): "same as"
+                for n in nearest_classes(of_classes, run.present, space, shown=1)
+                if n.this < n.other and n.rank_back == 1 and not {n.this, n.other} & rests
+            }
+        for method, proposed in methods.items():
             for what, (right, said, true) in judge(proposed, truth).items():
                 rows.append((method, what, run.config.seed, given.images, right, said, true))
         for pair, kind in sorted(ours.items()):

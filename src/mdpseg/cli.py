@@ -132,6 +132,20 @@ def atlas(
     typer.echo(f"{len(made.relations)} relations, {len(made.groups)} merged classes: {made.page}")
 
 
+@app.command()
+def report(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN [RUN]... [KEY=VALUE]...", help="Folders of runs.")],
+    images: Annotated[int, typer.Option(min=0, help="Validation images of each fine-tuning to look at.")] = 50,
+    out: Annotated[Path | None, typer.Option(help="The page; default: report.html in the first run.")] = None,
+) -> None:
+    """Write one HTML page about a run, or about several beside each other."""
+    from mdpseg.report.build import build_report
+
+    folders = [Path(text) for text in runs if "=" not in text or Path(text).is_dir()]
+    overrides = [text for text in runs if Path(text) not in folders]
+    typer.echo(build_report(folders, overrides, images, out))
+
+
 def main() -> None:
     """Runs the command line; a user's error is one message and exit code 2, with its traceback after --debug."""
     arguments = sys.argv[1:]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 
 from mdpseg.atlas.evidence import Evidence, gather
 from mdpseg.atlas.examples import Examples
@@ -62,9 +63,10 @@ def build_atlas(folder: Path, overrides: Sequence[str] = (), images: int = 40, o
     space = run.label_space
     known = run.present & (evidence.regions > 0)
     relations = propose(evidence.relative(), space, known)
-    neighbours = nearest_classes(run.prototypes, run.present, space)
+    vectors = evidence.class_vectors(run.prototypes)  # [K, D]
+    neighbours = nearest_classes(vectors, run.present, space)
     groups = merged_groups(relations, space)
-    content = _content(folder, run, evidence, relations, neighbours, groups)
+    content = _content(folder, run, evidence, vectors, relations, neighbours, groups)
     merge = mapping_text(groups, space)
     if merge is not None:
         write_text(out / "merge.yaml", merge)
@@ -82,6 +84,7 @@ def _content(
     folder: Path,
     run: PretrainedRun,
     evidence: Evidence,
+    class_vectors: Tensor,
     relations: Sequence[Relation],
     neighbours: Sequence[Neighbour],
     groups: Sequence[Sequence[int]],
@@ -89,7 +92,7 @@ def _content(
     """All that the atlas says, without the pictures."""
     space, shares = run.label_space, evidence.shares()
     there = run.present.nonzero()[:, 0].tolist()
-    vectors = run.prototypes[run.present].double().numpy()
+    vectors = class_vectors[run.present].double().numpy()
     points = scale_to_plane(vectors)
     similarity = vectors @ vectors.T
     order, knots = dendrogram(1 - similarity)
@@ -124,7 +127,7 @@ def _content(
                 "score": round(r.score, 4),
                 "forward": round(r.forward, 4),
                 "back": round(r.back, 4),
-                "similarity": round(float(run.prototypes[r.first] @ run.prototypes[r.second]), 4),
+                "similarity": round(float(class_vectors[r.first] @ class_vectors[r.second]), 4),
             }
             for r in relations
         ],

@@ -1,4 +1,4 @@
-"""For each class the nearest ones of every other dataset, by their prototypes."""
+"""For each class the nearest ones of every other dataset."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Neighbour:
 
     Attributes:
         this, other: classes of different datasets.
-        similarity: cosine of their prototypes.
+        similarity: cosine of their vectors.
         rank: 1 if no class of other's dataset is nearer to this one.
         rank_back: 1 if no class of this one's dataset is nearer to the other. Both 1: they are mutual.
     """
@@ -44,16 +44,16 @@ class Neighbour:
         }
 
 
-def nearest_classes(prototypes: Tensor, present: Tensor, space: LabelSpace, shown: int = SHOWN) -> list[Neighbour]:
+def nearest_classes(vectors: Tensor, present: Tensor, space: LabelSpace, shown: int = SHOWN) -> list[Neighbour]:
     """The ``shown`` nearest classes in each other dataset, for each class with a prototype.
 
     Args:
-        prototypes: [K, D] unit vectors.
+        vectors: [K, D] unit vectors.
         present: bool [K].
         space: the K classes.
         shown: how many a dataset.
     """
-    similarity = prototypes @ prototypes.T  # [K, K]
+    similarity = vectors @ vectors.T  # [K, K]
     owner = space.dataset_of_class()
     ranks = torch.zeros_like(similarity, dtype=torch.int64)  # [a, b]: place of b among its dataset's, seen from a
     groups = [((owner == d) & present).nonzero()[:, 0] for d in range(len(space.datasets))]

@@ -1,8 +1,8 @@
 """Where classes lie on the map, and in which order they stand in the matrix.
 
-The map is a least-squares scaling of the prototypes' distances (stress majorisation, SMACOF), started from principal
+The map is a least-squares scaling of the classes' distances (stress majorisation, SMACOF), started from principal
 components. It is deterministic, has nothing to tune, and its distances mean something everywhere, which those of t-SNE
-or UMAP do not. Short distances weigh more (1 / d^2, as Sammon had it): which classes lie together is what one looks for.
+or UMAP do not. Short distances weigh more (1 / d^2), because one looks for classes that lie together.
 """
 
 from __future__ import annotations

@@ -72,20 +72,18 @@ def propose(relative: Tensor, space: LabelSpace, known: Tensor) -> list[Relation
 
 def _between(a: int, b: int, shares: list[list[float]], others: list[int], owner: list[int]) -> Relation | None:
     forward, back = shares[a][b], shares[b][a]
-    if forward >= MOST and back >= MOST:
-        whole = min(forward, back) >= WHOLE
-        if not whole and _is_whole_of_others(b, a, shares, others, owner):
-            return Relation(a, b, "part of", forward, forward, back)
-        if not whole and _is_whole_of_others(a, b, shares, others, owner):
-            return Relation(b, a, "part of", back, back, forward)
-        return Relation(a, b, "same as", min(forward, back), forward, back)
-    if forward >= MOST and back >= BACK:
-        return Relation(a, b, "part of", forward, forward, back)
-    if back >= MOST and forward >= BACK:
-        return Relation(b, a, "part of", back, back, forward)
-    if min(forward, back) >= SOME:
-        return Relation(a, b, "overlaps", (forward * back) ** 0.5, forward, back)
-    return None
+    a_in_b = Relation(a, b, "part of", forward, forward, back)
+    b_in_a = Relation(b, a, "part of", back, back, forward)
+    smaller, larger = sorted((forward, back))
+    if smaller >= MOST:
+        if smaller < WHOLE and _is_whole_of_others(b, a, shares, others, owner):
+            return a_in_b
+        if smaller < WHOLE and _is_whole_of_others(a, b, shares, others, owner):
+            return b_in_a
+        return Relation(a, b, "same as", smaller, forward, back)
+    if larger >= MOST and smaller >= BACK:
+        return a_in_b if forward > back else b_in_a
+    return Relation(a, b, "overlaps", (forward * back) ** 0.5, forward, back) if smaller >= SOME else None
 
 
 def _is_whole_of_others(whole: int, part: int, shares: list[list[float]], others: list[int], owner: list[int]) -> bool:

@@ -42,7 +42,7 @@ def crop_of_class(image: Tensor, region: Tensor, side: int) -> Tensor:
     """
     rows, columns = region.any(1).nonzero()[:, 0], region.any(0).nonzero()[:, 0]
     height, width = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
-    length = min(max(16, round(1.15 * max(height, width))), min(image.shape[-2:]))  # a square inside the image
+    length = min(max(16, round(1.15 * max(height, width))), *image.shape[-2:])  # a square inside the image
     top = _start(int(rows[0]), height, length, image.shape[-2])
     left = _start(int(columns[0]), width, length, image.shape[-1])
     window = (..., slice(top, top + length), slice(left, left + length))
