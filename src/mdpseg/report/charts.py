@@ -22,7 +22,7 @@ def line_chart(title: str, curves: Mapping[str, Sequence[tuple[float, float]]], 
     if not points:
         return ""
     right, top = max(x for x, _ in points), max(y for _, y in points)
-    low = min(0.0, min(y for _, y in points))
+    low = min(0.0, *(y for _, y in points))
     span = (top - low) or 1.0
 
     def at(x: float, y: float) -> tuple[float, float]:
@@ -43,9 +43,8 @@ def line_chart(title: str, curves: Mapping[str, Sequence[tuple[float, float]]], 
         path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in where)
         mark = f"<title>{escape(run)}</title>"
         if len(where) == 1:
-            parts.append(
-                f'<circle cx="{where[0][0]:.1f}" cy="{where[0][1]:.1f}" r="4" fill="{colours[run]}">{mark}</circle>'
-            )
+            (x, y), colour = where[0], colours[run]
+            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}">{mark}</circle>')
         elif where:
             parts.append(f'<path d="{path}" stroke="{colours[run]}">{mark}</path>')
     parts.append("</svg>")

@@ -52,8 +52,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], label: str = "tab
         for row in rows
     )
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label, quote=True)}"><table><thead><tr>{top}'
-        f"</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label, quote=True)}"><table><thead>'
+        f"<tr>{top}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
     )
 
 
@@ -168,8 +168,8 @@ def _images(judgement: Judgement | None) -> str:
     def shown(entry: Judged) -> str:
         kinds = ("image", "truth", "prediction")
         figures = "".join(
-            f'<figure><img src="{uri}" alt="{kind} of {escape(entry.image, quote=True)}"><figcaption class="soft">{kind}'
-            "</figcaption></figure>"
+            f'<figure><img src="{uri}" alt="{kind} of {escape(entry.image, quote=True)}">'
+            f'<figcaption class="soft">{kind}</figcaption></figure>'
             for kind, uri in zip(kinds, entry.pictures, strict=True)
         )
         return f'<p>{escape(entry.image)}: mIoU {100 * entry.iou:.1f} %</p><div class="triple">{figures}</div>'
