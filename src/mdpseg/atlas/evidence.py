@@ -116,10 +116,10 @@ def gather(run: PretrainedRun, images: int) -> tuple[Evidence, Examples]:
         )
         for sample, targets in track(chosen, f"atlas: {reader.name}", total=images, transient=True):
             picture = _at_training_size(sample.image[None].float(), short_side)
-            embeddings = run.network(run.network.pad(picture))[0]  # [D, h, w]
-            whole = run.network.pad(picture).shape[-2:]
-            placed = targets.new_full(whole, -1)
+            padded = run.network.pad(picture)
+            embeddings = run.network(padded)[0]  # [D, h, w]
             height, width = picture.shape[-2:]
+            placed = targets.new_full(padded.shape[-2:], -1)  # the padding counts for nothing
             placed[:height, :width] = at_size(targets[None], (height, width))[0]
             small = at_size(placed[None], (embeddings.shape[1], embeddings.shape[2]))[0]  # [h, w]
             evidence.add(embeddings, small, run.prototypes, groups)
