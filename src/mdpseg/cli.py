@@ -118,6 +118,34 @@ def predict(
     typer.echo(f"{len(masks)} masks in {out}")
 
 
+@app.command()
+def atlas(
+    run: Annotated[Path, typer.Argument(help="Folder of a pretraining.")],
+    overrides: Overrides = None,
+    images: Annotated[int, typer.Option(min=1, help="Sample images of each dataset.")] = 40,
+    out: Annotated[Path | None, typer.Option(help="Folder for the page; default: atlas inside RUN.")] = None,
+) -> None:
+    """Show how the classes of a pretraining's datasets relate: one HTML page, CSV, JSON, and a mapping file."""
+    from mdpseg.atlas.build import build_atlas
+
+    made = build_atlas(run, overrides or [], images, out)
+    typer.echo(f"{len(made.relations)} relations, {len(made.groups)} merged classes: {made.page}")
+
+
+@app.command()
+def report(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN [RUN]... [KEY=VALUE]...", help="Folders of runs.")],
+    images: Annotated[int, typer.Option(min=0, help="Validation images of each fine-tuning to look at.")] = 50,
+    out: Annotated[Path | None, typer.Option(help="The page; default: report.html in the first run.")] = None,
+) -> None:
+    """Write one HTML page about a run, or about several beside each other."""
+    from mdpseg.report.build import build_report
+
+    folders = [Path(text) for text in runs if "=" not in text or Path(text).is_dir()]
+    overrides = [text for text in runs if Path(text) not in folders]
+    typer.echo(build_report(folders, overrides, images, out))
+
+
 def main() -> None:
     """Runs the command line; a user's error is one message and exit code 2, with its traceback after --debug."""
     arguments = sys.argv[1:]

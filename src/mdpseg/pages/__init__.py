@@ -1,0 +1,1 @@
+"""What the HTML pages share: one file each, which loads nothing from anywhere."""

@@ -1,0 +1,126 @@
+"""What a run's folder tells, whichever command made it."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from mdpseg.config import FinetuneConfig, PretrainConfig
+from mdpseg.errors import UserError
+from mdpseg.recipe import load_any
+
+_KINDS: Mapping[str, type[BaseModel]] = {"datasets": PretrainConfig, "train": FinetuneConfig}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run.
+
+    Attributes:
+        name: the folder's.
+        folder: where it lies.
+        config: its recipe.
+        records: the lines of metrics.jsonl.
+        scores: step -> the content of scores-STEP.json.
+    """
+
+    name: str
+    folder: Path
+    config: PretrainConfig | FinetuneConfig
+    records: list[dict[str, Any]]
+    scores: dict[int, dict[str, Any]]
+
+    @property
+    def kind(self) -> str:
+        """``pretraining`` or ``fine-tuning``."""
+        return "pretraining" if isinstance(self.config, PretrainConfig) else "fine-tuning"
+
+    @property
+    def last_scores(self) -> dict[str, Any] | None:
+        """Those of the last evaluation."""
+        return self.scores[max(self.scores)] if self.scores else None
+
+    @property
+    def speed(self) -> float | None:
+        """Median of the images a second."""
+        values = self.values("images_per_second")
+        return statistics.median(value for _, value in values) if values else None
+
+    def values(self, name: str) -> list[tuple[float, float]]:
+        """(step, value) of a number in metrics.jsonl."""
+        return [(r["step"], r[name]) for r in self.records if isinstance(r.get(name), int | float) and "step" in r]
+
+    def settings(self) -> dict[str, str]:
+        """Every setting by its dotted name."""
+        return dict(_flat(self.config.model_dump(mode="json")))
+
+    def all_but_seed(self) -> tuple[tuple[str, str], ...]:
+        """What runs share that are repetitions of each other: all settings but seeds, folder and how to start again."""
+        left_out = {"out", "resume", "data_root", "workers", "device"}
+        shared = ((k, v) for k, v in self.settings().items() if k.split(".")[-1] != "seed" and k not in left_out)
+        return tuple(sorted(shared))
+
+
+def _flat(content: Any, prefix: str = "") -> Sequence[tuple[str, str]]:
+    if isinstance(content, dict) and content:
+        items = content.items()
+    elif isinstance(content, list) and any(isinstance(entry, dict) for entry in content):
+        items = {str(i): entry for i, entry in enumerate(content)}.items()
+    else:
+        return [(prefix, "" if content is None else str(content))]
+    return [pair for key, value in items for pair in _flat(value, f"{prefix}.{key}" if prefix else str(key))]
+
+
+def read_run(folder: Path, overrides: Sequence[str] = ()) -> Run:
+    """Reads a run's folder; a run that is still going on will do.
+
+    Raises:
+        UserError: it holds no recipe, or what it holds is damaged.
+    """
+    recipe = folder / "recipe.yaml"
+    if not recipe.is_file():
+        raise UserError(f"{folder} holds no recipe.yaml; give the folder of a pretraining or a fine-tuning.")
+    config = load_any(recipe, _KINDS, overrides)
+    assert isinstance(config, PretrainConfig | FinetuneConfig)
+    scores = {}
+    for file in folder.glob("scores-*.json"):
+        step = file.stem.removeprefix("scores-")
+        if step.isdigit():
+            scores[int(step)] = _scores(file)
+    return Run(folder.resolve().name, folder, config, _records(folder / "metrics.jsonl"), dict(sorted(scores.items())))
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    found = []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
+        if not line.endswith("\n"):  # a run that is still writing
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError:
+            raise UserError(f"{path}, line {number} is not JSON: {line[:60]!r}; the file is damaged.") from None
+        if isinstance(record, dict):
+            found.append(record)
+    return found
+
+
+def _scores(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            "mean_iou": float(content["mean_iou"]),
+            "pixel_accuracy": float(content["pixel_accuracy"]),
+            "class_iou": {str(k): None if v is None else float(v) for k, v in content["class_iou"].items()},
+            "images": int(content["images"]),
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{path} does not hold the scores of an evaluation; remove it, or repair it.") from None

@@ -1,0 +1,116 @@
+import json
+import re
+import shutil
+
+import pytest
+import yaml
+
+from mdpseg.errors import UserError
+from mdpseg.report.build import build_report
+from mdpseg.report.compare import differing, repetitions
+from mdpseg.report.page import report_page
+from mdpseg.report.read import read_run
+from mdpseg.tables.statistics import estimate
+
+
+@pytest.fixture
+def three(tmp_path, finetuned):
+    """Three repetitions of a fine-tuning, by hand, with mIoU 0.1, 0.2, 0.6 at the end."""
+    folders = []
+    for seed, iou in enumerate((0.1, 0.2, 0.6)):
+        folder = tmp_path / f"seed{seed}"
+        shutil.copytree(finetuned, folder)
+        recipe = yaml.safe_load((folder / "recipe.yaml").read_text()) | {"seed": seed, "out": str(folder)}
+        (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+        file = max(folder.glob("scores-*.json"))
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"mean_iou": iou}))
+        folders.append(folder)
+    return folders
+
+
+def test_one_page_for_one_run(finetuned, tmp_path, mdpseg_command):
+    code, _, err = mdpseg_command("report", finetuned, "--images", 2, "--out", tmp_path / "page.html")
+    assert code == 0, err
+    page = (tmp_path / "page.html").read_text()
+    for head in ("Overview", "Curves", "IoU of each class", "Confusion", "Best and worst", "Data", "All settings"):
+        assert head in page
+    assert not re.search("https?://", page)
+    assert "<script" not in page
+    assert page.count("data:image/jpeg") == 6  # two images, each with truth and prediction
+
+
+def test_a_pretraining_has_a_page_too(pretrained, tmp_path):
+    page = build_report([pretrained], out=tmp_path / "page.html").read_text()
+    assert "Curves" in page
+    assert "Confusion" not in page
+
+
+def test_repetitions_have_a_mean_and_an_interval(three):
+    runs = [read_run(folder) for folder in three]
+    (group,) = repetitions(runs)
+    step = max(group.figures)
+    assert group.figures[step] == estimate([0.1, 0.2, 0.6])
+    page = report_page(runs, {})
+    assert "share everything but the seed" in page
+    assert "30.0 ± 65.7 %" in page
+    assert set(differing(runs)) == {"out", "seed"}
+
+
+def test_other_settings_are_no_repetition(three):
+    recipe = yaml.safe_load((three[0] / "recipe.yaml").read_text())
+    recipe["optim"]["lr"] *= 2
+    (three[0] / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    groups = repetitions([read_run(folder) for folder in three])
+    assert [[run.name for run in group.runs] for group in groups] == [["seed1", "seed2"]]
+
+
+def test_two_runs_stand_beside_each_other_with_their_difference(three, tmp_path):
+    page = build_report(three[:2], images=0, out=tmp_path / "page.html").read_text()
+    assert "+10.0 % mIoU" in page
+    assert "second less first" in page
+
+
+def test_names_from_files_stay_text(three, tmp_path):
+    evil = "<script>alert(1)</script>"
+    file = max(three[0].glob("scores-*.json"))
+    content = json.loads(file.read_text())
+    content["class_iou"] = {evil: 0.5, "x": None}
+    file.write_text(json.dumps(content))
+    recipe = yaml.safe_load((three[0] / "recipe.yaml").read_text())
+    recipe["init"] = evil
+    (three[0] / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    page = build_report(three[:1], images=0, out=tmp_path / "page.html").read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_a_run_that_still_goes_on(three, tmp_path):
+    (three[0] / "weights.safetensors").unlink()
+    for file in three[0].glob("scores-*.json"):
+        file.unlink()
+    (three[0] / "metrics.jsonl").write_text('{"step": 1, "loss": 2.5}\n{"step": 2, "lo')
+    page = build_report(three[:1], out=tmp_path / "page.html").read_text()
+    assert "1 of 3" in page
+
+
+@pytest.mark.parametrize(
+    "name, content, expected",
+    [
+        ("metrics.jsonl", "what\n", r"metrics\.jsonl, line 1 is not JSON"),
+        ("scores-3.json", "{}", r"scores-3\.json does not hold the scores"),
+        ("recipe.yaml", "out: x", "has none of the keys"),
+    ],
+)
+def test_damaged_files(three, name, content, expected):
+    (three[0] / name).write_text(content)
+    with pytest.raises(UserError, match=expected):
+        build_report(three[:1])
+
+
+def test_no_run_and_one_twice(tmp_path, three, mdpseg_command):
+    code, _, err = mdpseg_command("report", tmp_path / "nothing")
+    assert code == 2
+    assert "holds no recipe.yaml" in err
+    code, _, err = mdpseg_command("report", three[0], three[0])
+    assert code == 2
+    assert "more than once" in err
