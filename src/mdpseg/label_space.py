@@ -149,8 +149,9 @@ class LabelSpace:
             outside = mask[(mask < 0) | (mask > 255)]
             if outside.numel():
                 raise self._bad_ids(dataset, outside, file)
-        encoded = self._table(dataset, ignore_index).to(mask.device)[mask]
-        if bool((encoded == _UNKNOWN).any()):
+        # gather: indexing with [mask] takes five times as long
+        encoded = self._table(dataset, ignore_index).to(mask.device).gather(0, mask.reshape(-1)).view(mask.shape)
+        if encoded.numel() and int(encoded.min()) == _UNKNOWN:  # the lowest of all ids
             raise self._bad_ids(dataset, mask[encoded == _UNKNOWN], file)
         return encoded
 
