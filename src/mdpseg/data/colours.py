@@ -28,13 +28,23 @@ def adjust(image: Tensor, brightness: float, contrast: float, saturation: float)
         return image
     pixels = image.to(torch.float32, memory_format=torch.contiguous_format)  # planes are what vectorises
     if brightness != 1:
-        pixels.mul_(brightness).clamp_(max=255)
+        _scale(pixels, brightness)
     if contrast != 1:
         mean = sum(share * plane for share, plane in zip(_GREY, pixels.mean((1, 2)).tolist(), strict=True))
-        pixels.mul_(contrast).add_(mean * (1 - contrast)).clamp_(0, 255)
+        _scale(pixels, contrast, mean * (1 - contrast))
     if saturation != 1:
         red, green, blue = pixels.unbind()
         grey = (red * _GREY[0]).add_(green, alpha=_GREY[1]).add_(blue, alpha=_GREY[2])  # [H, W]
-        pixels.mul_(saturation).add_(grey.mul_(1 - saturation)).clamp_(0, 255)
+        _scale(pixels, saturation, grey.mul_(1 - saturation))
+    pixels.add_(0.5)
     # numpy: torch converts float32 to uint8 four times as slowly
-    return torch.from_numpy(pixels.add_(0.5).numpy().astype(np.uint8))
+    return torch.from_numpy(pixels.numpy().astype(np.uint8))
+
+
+def _scale(pixels: Tensor, factor: float, offset: Tensor | float = 0.0) -> None:
+    """Multiplies and adds in place; what stays within 0..255 by itself is not clipped, each pass counts."""
+    pixels.mul_(factor)
+    if not isinstance(offset, float) or offset:
+        pixels.add_(offset)
+    if factor > 1:
+        pixels.clamp_(0, 255)
