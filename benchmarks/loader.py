@@ -72,7 +72,7 @@ def _rows(reader: Folder, files: list[Pair], crop: int, where: str, rounds: int)
     for name in PEERS:
         what = f"loader, {where}"
         if name in absent:
-            rows.append({"what": what, "against": f"{name}: not installed"})
+            rows.append(absent_row(what, name))
             continue
         target = TARGETS.get(name, "at least 1.3" if name == fastest else "")
         # theirs and ours change places: measure's ratio is of seconds, and these are images a second
@@ -83,6 +83,13 @@ def _rows(reader: Folder, files: list[Pair], crop: int, where: str, rounds: int)
             "unit": "images/s",
         }
     return rows
+
+
+def absent_row(what: str, peer: str) -> measure.Row:
+    """The row of a peer that is not there."""
+    return {"what": what, "against": f"{peer}: not installed"} | dict.fromkeys(
+        ("ours", "unit", "ratio", "low", "high", "target", "met"), ""
+    )
 
 
 def _ours(reader: Folder, steps: int, crop: int) -> Callable[[], object]:
