@@ -5,8 +5,8 @@
 
 Both train the same encoder and decoder with cross-entropy and AdamW, on crops of the same size, geometry and colours,
 batch by batch in one process. The plain loop is what that library's documentation shows: a Dataset of albumentations
-(torchvision's reference where they are not installed), a DataLoader, `loss(model(images), masks)`. Training goes on from
-round to round; behind the last one both are judged on the same whole images.
+(torchvision's reference where they are not installed), a DataLoader, `loss(model(images), masks)`. Training goes on
+from round to round; behind the last one both are judged on the same whole images.
 """
 
 from __future__ import annotations
