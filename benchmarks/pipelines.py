@@ -192,7 +192,7 @@ def albumentations(pairs: Sequence[Pair], crop: int, *, area: bool = False) -> D
 
 
 def lightly_train(pairs: Sequence[Pair], crop: int) -> Dataset[Any]:
-    """lightly-train's own dataset and transform for semantic segmentation; it does not antialias."""
+    """lightly-train's own dataset and transform; it scales every image to a square, and does not antialias."""
     from lightly_train._data import mask_semantic_segmentation_dataset as dataset
     from lightly_train._task_models.linear_semantic_segmentation import transforms as task
     from lightly_train._transforms.eomt_transforms.semantic_segmentation import EoMTSemanticSegmentationTransform
