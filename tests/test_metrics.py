@@ -144,3 +144,23 @@ def test_ids_outside_the_classes(prediction, target, message):
 def test_no_classes():
     with pytest.raises(ValueError, match="num_classes is 0"):
         ConfusionMatrix(0)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+def test_ids_just_outside_the_classes_are_refused_and_not_taken_for_ignored(dtype):
+    inside = torch.zeros(4, dtype=dtype)
+    for prediction, target, name in ((inside, inside + K, "target"), (inside + K, inside, "prediction")):
+        with pytest.raises(ValueError, match=rf"{name} holds id {K}; expected 0..{K - 1}"):
+            ConfusionMatrix(K).update(prediction, target)
+
+
+def test_whatever_is_predicted_where_the_target_is_ignored():
+    counts = ConfusionMatrix(K).update(torch.tensor([0, 200, 7]), torch.tensor([0, 255, -1])).counts
+    assert int(counts.sum()) == int(counts[0, 0]) == 1
+
+
+def test_what_was_given_is_not_changed_and_nothing_adds_nothing():
+    prediction, target = torch.tensor([1, 2, 3]), torch.tensor([1, 255, 0])
+    ConfusionMatrix(K).update(prediction, target)
+    assert (prediction.tolist(), target.tolist()) == ([1, 2, 3], [1, 255, 0])
+    assert int(ConfusionMatrix(K).update(torch.zeros(0), torch.zeros(0)).counts.sum()) == 0

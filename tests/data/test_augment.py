@@ -1,5 +1,10 @@
+import math
+
 import pytest
 import torch
+import torch.nn.functional as F
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as transform
 
 from mdpseg.config import AugmentConfig
 from mdpseg.data.augment import IGNORED, PADDING, augment
@@ -143,3 +148,45 @@ def test_what_was_given_is_not_changed():
     augment(image, mask, AugmentConfig(crop=64), source())
     assert torch.equal(image, copies[0])
     assert torch.equal(mask, copies[1])
+
+
+def plainly(image, mask, config, seed):
+    """The documented crop, step by step: cut, resize, mirror, colours, one after the other by torchvision."""
+    numbers = torch.rand(8, generator=source(seed)).tolist()
+    height, width = mask.shape
+    low, high = map(math.log, config.scale)
+    side = max(1, round(config.crop / math.exp(low + numbers[0] * (high - low))))
+    rows, columns = min(side, height), min(side, width)
+    place = int(numbers[1] * (height - rows + 1)), int(numbers[2] * (width - columns + 1)), rows, columns
+    size = [round(config.crop * rows / side), round(config.crop * columns / side)]
+    image = transform.resized_crop(image, *place, size, InterpolationMode.BILINEAR, antialias=True)
+    mask = transform.resized_crop(mask[None], *place, size, InterpolationMode.NEAREST_EXACT)[0]
+    if numbers[3] < config.flip:
+        image, mask = image.flip(-1), mask.flip(-1)
+    b, c, s = (1 + 0.4 * (2 * number - 1) for number in numbers[4:7])
+    image = transform.adjust_saturation(transform.adjust_contrast(transform.adjust_brightness(image, b), c), s)
+    below, beside = config.crop - size[0], config.crop - size[1]
+    around = [beside // 2, beside - beside // 2, below // 2, below - below // 2]
+    return F.pad(image, around, value=PADDING), F.pad(mask, around, value=IGNORED)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_same_as_the_plain_way(seed):
+    """Masks exactly. Images of smooth colours to 6 levels: 3 are torchvision's truncations, see test_colours; the rest
+    is that colours are changed before an enlargement, where there are fewer pixels, and clipped there."""
+    y, x = torch.meshgrid(torch.linspace(0, 6, 150), torch.linspace(0, 8, 190), indexing="ij")
+    image = (127 + 90 * torch.stack([torch.sin(x + y), torch.cos(x - y), torch.sin(2 * x)])).to(torch.uint8)
+    mask = torch.randint(0, 200, (150, 190), dtype=torch.uint8, generator=source(seed))
+    config = AugmentConfig(crop=96, scale=(0.4, 2.5))
+    cut, cut_mask = augment(image, mask, config, source(seed))
+    expected, expected_mask = plainly(image, mask, config, seed)
+    assert torch.equal(cut_mask, expected_mask)
+    off = (cut.int() - expected.int()).abs().float()
+    assert off.max() <= 6
+    assert off.mean() < 2
+
+
+def test_colours_do_not_reach_what_is_outside_the_image():
+    image, mask = torch.randint(0, 256, (3, 20, 24), dtype=torch.uint8, generator=source()), blocks(20, 24)[1]
+    cut, cut_mask = augment(image, mask, AugmentConfig(**{**PLAIN, "brightness": 0.9, "contrast": 0.9}), source(3))
+    assert (cut[:, cut_mask == IGNORED] == PADDING).all()

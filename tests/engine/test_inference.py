@@ -3,8 +3,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mdpseg.config import EvalConfig
-from mdpseg.engine.inference import class_scores
+from mdpseg.config import EvalConfig, NetworkConfig
+from mdpseg.engine.inference import class_ids, class_scores, enlarged_argmax, quick_pointwise
+from mdpseg.network import SegmentationNetwork
+from tests import tiny
 from tests.tiny import TinyNetwork
 
 
@@ -109,3 +111,81 @@ def test_scales_by_hand(network):
 def test_one_view_has_the_same_prediction_as_no_view(network):
     plain = class_scores(network, image(), EvalConfig()).argmax(0)
     assert torch.equal(class_scores(network, image(), EvalConfig(scales=[1.0, 1.0])).argmax(0), plain)
+
+
+@pytest.mark.parametrize(
+    "config", [{}, {"flip": True}, {"scales": [0.5, 1.0]}, {"window": 40}, {"window": 200}], ids=str
+)
+@pytest.mark.parametrize("size", [(50, 70), (64, 64), (31, 33), (1, 1)])
+def test_class_ids_are_the_argmax_of_the_scores(config, size, network):
+    config = EvalConfig(**config)
+    assert torch.equal(class_ids(network, image(*size), config), class_scores(network, image(*size), config).argmax(0))
+
+
+def maps(kind, classes, height, width):
+    """Logits: noise, two areas as of a trained network, all equal, or huge."""
+    source = torch.Generator().manual_seed(classes + height)
+    noise = torch.randn(1, classes, height, width, generator=source)
+    match kind:
+        case "noise":
+            return noise
+        case "areas":
+            down = torch.linspace(0, 5, height)[:, None]
+            noise[:, 0], noise[:, min(3, classes - 1)] = 9 - down, 9 + down
+            return noise
+        case "equal":
+            return torch.zeros_like(noise)
+        case "huge":
+            return 1e30 * noise
+    raise ValueError(kind)
+
+
+@pytest.mark.parametrize("kind", ["noise", "areas", "equal", "huge"])
+@pytest.mark.parametrize(
+    "classes, height, width", [(1, 4, 5), (2, 9, 7), (40, 12, 16), (7, 1, 6), (7, 6, 1), (7, 1, 1)]
+)
+@pytest.mark.parametrize("times", [1, 4, 3.3])
+def test_enlarged_argmax(kind, classes, height, width, times):
+    logits = maps(kind, classes, height, width)
+    size = round(height * times), round(width * times)
+    expected = F.interpolate(logits, size, mode="bilinear", align_corners=False).argmax(1)
+    assert torch.equal(enlarged_argmax(logits, size), expected)
+
+
+def test_enlarged_argmax_enlarges_only_what_can_win(monkeypatch):
+    enlarged = []
+
+    def spy(logits, *rest, plain=F.interpolate, **more):
+        enlarged.append(logits.shape[1])
+        return plain(logits, *rest, **more)
+
+    monkeypatch.setattr(F, "interpolate", spy)
+    enlarged_argmax(maps("areas", 40, 12, 16), (48, 64))
+    assert enlarged == [2]
+
+
+def test_enlarged_argmax_of_no_numbers_does_not_fail():
+    assert enlarged_argmax(torch.full((1, 3, 4, 4), torch.nan), (8, 8)).shape == (1, 8, 8)
+
+
+def dilations(network):
+    return [layer.dilation for layer in network.modules() if isinstance(layer, torch.nn.Conv2d)]
+
+
+def test_quick_pointwise_changes_no_figure_and_is_undone():
+    made = SegmentationNetwork(NetworkConfig(**tiny.FAST_NETWORK)).eval()
+    made.set_classifier(3)
+    made.eval()
+    before, plain = dilations(made), class_scores(made, image(), EvalConfig())
+    with quick_pointwise(made):
+        assert (2, 2) in dilations(made)
+        quick = class_scores(made, image(), EvalConfig())
+    assert dilations(made) == before
+    assert torch.allclose(quick, plain, rtol=1e-4, atol=1e-5)
+
+
+def test_quick_pointwise_is_for_one_thread(monkeypatch):
+    made = SegmentationNetwork(NetworkConfig(**tiny.FAST_NETWORK))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    with quick_pointwise(made):
+        assert (2, 2) not in dilations(made)

@@ -82,7 +82,7 @@ class Evidence:
             prototypes: [K, D].
             groups: for each dataset the ids of its classes that have a prototype, int64.
         """
-        for target in targets[targets >= 0].unique().tolist():
+        for target in torch.unique(targets[targets >= 0]).tolist():
             pixels = embeddings[:, targets == target].T  # [n, D]
             if len(pixels) < SMALLEST:
                 continue
@@ -138,7 +138,7 @@ def _choose(
         sample = reader[index]
         targets = space.encode(sample.mask, reader.label_set, file=f"{reader.name}/{sample.id}")
         if place >= images:
-            ids, counts = targets[targets >= 0].unique(return_counts=True)
+            ids, counts = torch.unique(targets[targets >= 0], return_counts=True)
             if extra == images or not len(ids) or not wanted(ids[counts >= 64]):
                 continue
             extra += 1

@@ -53,7 +53,7 @@ class Examples:
             prototypes: [K, D].
             dataset: the name of the image's dataset.
         """
-        for target in small[small >= 0].unique().tolist():
+        for target in torch.unique(small[small >= 0]).tolist():
             pixels = embeddings[:, small == target]  # [D, n]
             typical = float(F.normalize(pixels.mean(1), dim=0) @ prototypes[target])
             if pixels.shape[1] < _LARGE_ENOUGH:

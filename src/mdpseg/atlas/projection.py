@@ -18,9 +18,9 @@ Array = NDArray[np.float64]
 def distances(vectors: Array) -> Array:
     """Euclidean distances [K, K] between rows [K, D]."""
     squares = (vectors**2).sum(1)
-    return np.sqrt(np.clip(squares[:, None] + squares[None] - 2 * vectors @ vectors.T, 0, None)) * (
-        1 - np.eye(len(vectors))
-    )
+    between: Array = np.sqrt(np.clip(squares[:, None] + squares[None] - 2 * vectors @ vectors.T, 0, None))
+    np.fill_diagonal(between, 0)
+    return between
 
 
 def scale_to_plane(vectors: Array, rounds: int = 300) -> Array:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transform
 
 from mdpseg.config import AugmentConfig
+from mdpseg.data.colours import adjust
 
 IGNORED = 255
 # Fills what lies outside the image: mid grey, near the zero of every encoder's normalisation.
@@ -29,44 +32,80 @@ def augment(image: Tensor, mask: Tensor, config: AugmentConfig, generator: torch
         image uint8 [3, crop, crop] and mask uint8 [crop, crop]; outside the image: grey and ignored.
     """
     numbers = torch.rand(8, generator=generator).tolist()
-    image, mask = _crop(image, mask, config, *numbers[:3])
-    if numbers[3] < config.flip:
-        image, mask = image.flip(-1), mask.flip(-1)
-    return _colours(image, config, *numbers[4:7]), mask.contiguous()
-
-
-def _crop(
-    image: Tensor, mask: Tensor, config: AugmentConfig, at_scale: float, at_y: float, at_x: float
-) -> tuple[Tensor, Tensor]:
     height, width = mask.shape
+    window = _draw_window(height, width, config, *numbers[:3])
+    mirrored = numbers[3] < config.flip
+    factors = [
+        1 + most * (2 * number - 1)
+        for most, number in zip((config.brightness, config.contrast, config.saturation), numbers[4:7], strict=True)
+    ]
+    image, mask = _resize_image(window.cut(image), window, factors), _resize_mask(window.cut(mask), window, mirrored)
+    if mirrored:
+        image = image.flip(-1)
+    return window.pad(image, PADDING), window.pad(mask, IGNORED)
+
+
+@dataclass(frozen=True)
+class _Window:
+    """The part of an image that a crop shows.
+
+    Attributes:
+        rows: its rows in the image.
+        columns: its columns in the image.
+        size: height and width that it has in the crop.
+        crop: side of the crop; the window lies in its middle.
+    """
+
+    rows: slice
+    columns: slice
+    size: tuple[int, int]
+    crop: int
+
+    @property
+    def grows(self) -> bool:
+        """Whether it has more pixels in the crop than in the image."""
+        height, width = self.size
+        return bool(height * width > (self.rows.stop - self.rows.start) * (self.columns.stop - self.columns.start))
+
+    def cut(self, image: Tensor) -> Tensor:
+        """The window of an image [..., H, W]."""
+        return image[..., self.rows, self.columns]
+
+    def pad(self, cut: Tensor, value: int) -> Tensor:
+        """The crop [..., crop, crop] from the resized window [..., *size]."""
+        if self.size == (self.crop, self.crop):
+            return cut.contiguous()
+        height, width = self.size
+        top, left = (self.crop - height) // 2, (self.crop - width) // 2
+        padded = cut.new_full((*cut.shape[:-2], self.crop, self.crop), value)
+        padded[..., top : top + height, left : left + width] = cut
+        return padded
+
+
+def _draw_window(height: int, width: int, config: AugmentConfig, at_scale: float, at_y: float, at_x: float) -> _Window:
     low, high = (math.log(s) for s in config.scale)
     scale = math.exp(low + at_scale * (high - low))
     if config.short_side:
         scale *= config.short_side / min(height, width)
-    window = max(1, round(config.crop / scale))  # side of the crop in the image's own pixels
-    cut_height, cut_width = min(window, height), min(window, width)
+    side = max(1, round(config.crop / scale))  # of the crop in the image's own pixels
+    cut_height, cut_width = min(side, height), min(side, width)
     top, left = int(at_y * (height - cut_height + 1)), int(at_x * (width - cut_width + 1))
-    image = image[:, top : top + cut_height, left : left + cut_width]
-    mask = mask[top : top + cut_height, left : left + cut_width]
-    size = [max(1, round(config.crop * side / window)) for side in (cut_height, cut_width)]
-    image = transform.resize(image, size, InterpolationMode.BILINEAR, antialias=True)
-    mask = transform.resize(mask[None], size, InterpolationMode.NEAREST_EXACT)[0]
-    if size == [config.crop, config.crop]:
-        return image, mask
-    padded = torch.full((3, config.crop, config.crop), PADDING, dtype=torch.uint8)
-    padded_mask = torch.full((config.crop, config.crop), IGNORED, dtype=torch.uint8)
-    top, left = ((config.crop - side) // 2 for side in size)
-    padded[:, top : top + size[0], left : left + size[1]] = image
-    padded_mask[top : top + size[0], left : left + size[1]] = mask
-    return padded, padded_mask
+    size = max(1, round(config.crop * cut_height / side)), max(1, round(config.crop * cut_width / side))
+    return _Window(slice(top, top + cut_height), slice(left, left + cut_width), size, config.crop)
 
 
-def _colours(image: Tensor, config: AugmentConfig, b: float, c: float, s: float) -> Tensor:
-    """Brightness, contrast and saturation, each drawn uniformly around 1."""
-    if config.brightness:
-        image = transform.adjust_brightness(image, 1 + config.brightness * (2 * b - 1))
-    if config.contrast:
-        image = transform.adjust_contrast(image, 1 + config.contrast * (2 * c - 1))
-    if config.saturation:
-        image = transform.adjust_saturation(image, 1 + config.saturation * (2 * s - 1))
-    return image
+def _resize_image(cut: Tensor, window: _Window, factors: list[float]) -> Tensor:
+    """Window [3, h, w] to [3, *size], its colours changed on the side of the resizing that has fewer pixels."""
+    if window.grows:
+        cut = adjust(cut, *factors)
+    cut = transform.resize(cut, list(window.size), InterpolationMode.BILINEAR, antialias=True)
+    return cut if window.grows else adjust(cut, *factors)
+
+
+def _resize_mask(cut: Tensor, window: _Window, mirrored: bool) -> Tensor:
+    """Window [h, w] to [*size] by the nearest pixel, mirrored on the way."""
+    # numpy: torch takes twice as long; in whole numbers, so that no rounding depends on the machine
+    rows, columns = (
+        (2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(window.size, cut.shape, strict=True)
+    )
+    return torch.from_numpy(cut.numpy()[rows][:, columns[::-1] if mirrored else columns])

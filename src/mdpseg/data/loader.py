@@ -7,7 +7,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from mdpseg.batch import Batch
 from mdpseg.config import AugmentConfig
@@ -89,8 +89,8 @@ class _Steps(Dataset[_Step | UserError]):
         items = [self._item(draws[place], skipped) for place in share.places]
         images, targets, names = zip(*items, strict=True)
         batch = Batch(
-            images=torch.stack(images),
-            targets=torch.stack(targets),
+            images=default_collate(list(images)),  # stacks, in a worker straight into shared memory
+            targets=default_collate(list(targets)),
             datasets=torch.tensor([draws[place].dataset for place in share.places]),
             boxes=torch.tensor([mix.box for mix in share.mixes]),
             region_partners=torch.tensor([mix.region_partner for mix in share.mixes]),

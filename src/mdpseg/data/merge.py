@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mdpseg import yaml_text
 from mdpseg.data.loader import Reader
-from mdpseg.data.readers.pairs import IGNORED, Sample, id_table
+from mdpseg.data.readers.pairs import IGNORED, Sample, id_table, look_up
 from mdpseg.errors import UserError
 from mdpseg.label_space import CatchAll
 
@@ -43,14 +41,14 @@ class MergedReader:
         self.classes = list(classes)
         self.catch_all: str | None = None
         table = {local: local_ids[name] for local, name in enumerate(reader.classes)}
-        self._table = id_table(table | {IGNORED: IGNORED}).numpy()  # uint8 [256]; readers refuse other ids themselves
+        self._table = id_table(table | {IGNORED: IGNORED})  # uint8 [256]; readers refuse other ids themselves
 
     def __len__(self) -> int:
         return len(self.reader)
 
     def __getitem__(self, index: int) -> Sample:
         sample = self.reader[index]
-        return Sample(sample.image, torch.from_numpy(self._table[sample.mask.numpy()]), sample.id)
+        return Sample(sample.image, look_up(sample.mask, self._table), sample.id)
 
 
 def merge_readers(

@@ -21,7 +21,7 @@ from mdpseg.data.loader import Reader
 from mdpseg.data.open import open_dataset
 from mdpseg.data.readers.pairs import Sample
 from mdpseg.data.workers import leave_signals_to_the_run
-from mdpseg.engine.inference import class_scores
+from mdpseg.engine.inference import class_ids, quick_pointwise
 from mdpseg.engine.runtime import make_fabric
 from mdpseg.errors import UserError
 from mdpseg.files import write_text
@@ -112,12 +112,13 @@ def score_network(
         worker_init_fn=leave_signals_to_the_run,
         generator=torch.Generator(),
     )
-    for sample in loader:
-        if isinstance(sample, UserError):
-            raise sample
-        with fabric.autocast():
-            scores = class_scores(network, sample.image.to(fabric.device), config)
-        confusion.update(scores.argmax(0), sample.mask.to(fabric.device))
+    with quick_pointwise(network):
+        for sample in loader:
+            if isinstance(sample, UserError):
+                raise sample
+            with fabric.autocast():
+                prediction = class_ids(network, sample.image.to(fabric.device), config)
+            confusion.update(prediction, sample.mask.to(fabric.device))
     confusion.counts = ranks.summed(confusion.counts)
     if not int(confusion.counts.sum()):
         raise UserError(
@@ -147,7 +148,8 @@ def evaluate(config: EvaluateConfig | Mapping[str, Any] | str | Path, overrides:
             f"{config.weights} tells {len(names)} classes apart ({', '.join(names[:3])} ...), dataset {reader.name!r} "
             f"has {len(reader.classes)} ({', '.join(reader.classes[:3])} ...); they must be equal, in the same order."
         )
-    scores = score_network(network.to(fabric.device), reader, config.eval, fabric, config.workers)
+    network = network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    scores = score_network(network, reader, config.eval, fabric, config.workers)
     if config.out is not None:
         config.out.parent.mkdir(parents=True, exist_ok=True)
         write_scores(config.out, scores)

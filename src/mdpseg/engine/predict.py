@@ -16,7 +16,7 @@ from torch import Tensor
 from mdpseg.config import PredictConfig
 from mdpseg.data.readers.decode import read_image
 from mdpseg.engine.evaluate import load_classifier
-from mdpseg.engine.inference import class_scores
+from mdpseg.engine.inference import class_ids
 from mdpseg.engine.runtime import make_fabric
 from mdpseg.errors import UserError
 from mdpseg.files import write_text, write_whole
@@ -52,8 +52,8 @@ def predict(config: PredictConfig | Mapping[str, Any] | str | Path, overrides: S
     masks = []
     for path in track(images, "predicting", disable=len(images) < 2):
         image = read_image(path, "predict")
-        with torch.no_grad(), fabric.autocast():
-            mask = class_scores(network, image.to(fabric.device), config.eval).argmax(0).to(torch.uint8).cpu()
+        with fabric.autocast():
+            mask = class_ids(network, image.to(fabric.device), config.eval).to(torch.uint8).cpu()
         masks.append(config.out / f"{path.stem}.png")
         write_mask(masks[-1], mask)
         shown = image.float().lerp(colour_mask(mask).float(), config.opacity).to(torch.uint8)

@@ -145,9 +145,8 @@ class PairReader:
     def read_mask(self, path: Path) -> Tensor:
         """Reads a mask file as local ids, uint8 [H, W], 255 where ignored."""
         raw = read_ids(path, self.name)
-        # numpy: torch indexes with int64 only, which takes 8 times as long
-        local = torch.from_numpy(self.table.numpy()[raw.numpy()])
-        if bool((local == REFUSED).any()):
+        local = look_up(raw, self.table)
+        if bool((local.numpy() == REFUSED).any()):
             self._refuse(raw, path)
         return local
 
@@ -205,6 +204,21 @@ def id_table(local_ids: Mapping[int, int]) -> Tensor:
     for raw, local in local_ids.items():
         table[raw] = local
     return torch.from_numpy(table)
+
+
+def look_up(mask: Tensor, table: Tensor) -> Tensor:
+    """Each id's entry in a table.
+
+    Args:
+        mask: uint8 [H, W].
+        table: uint8 [256], see :func:`id_table`.
+
+    Returns:
+        uint8 [H, W].
+    """
+    # Python's own bytes: numpy's look-up takes twice as long, torch's eight times
+    found = bytearray(mask.numpy().tobytes().translate(table.numpy().tobytes()))
+    return torch.frombuffer(found, dtype=torch.uint8).view_as(mask)
 
 
 def _absent(files: Sequence[Path]) -> set[Path]:
