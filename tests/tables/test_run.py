@@ -59,7 +59,8 @@ def test_groups_leave_out_what_is_finished(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_grid_goes_on_where_it_was_with_two_processes_and_ends_the_same(tmp_path):
+@pytest.mark.parametrize("workers_too", [True, False])
+def test_a_killed_grid_goes_on_where_it_was_with_two_processes_and_ends_the_same(workers_too, tmp_path):
     preset = tiny_preset.write(tmp_path, epoch_scale=0.15)  # 60 steps: long enough to be killed in the middle
     command = [sys.executable, "-m", "mdpseg", "tables", "run", "--rows", "A2,E7", "--preset", preset, "--seeds", 1]
     command += ["--runs", tmp_path / "runs", "--results", tmp_path / "results.csv", "--processes", 2]
@@ -68,8 +69,12 @@ def test_a_killed_grid_goes_on_where_it_was_with_two_processes_and_ends_the_same
     while not list((tmp_path / "runs").glob("pretrain-*/last.ckpt")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    os.killpg(first.pid, signal.SIGKILL)
+    (os.killpg if workers_too else os.kill)(first.pid, signal.SIGKILL)
     first.wait()
+    with pytest.raises(ProcessLookupError):  # nobody goes on unseen
+        while time.monotonic() < deadline:
+            os.killpg(first.pid, 0)
+            time.sleep(0.1)
     assert not any(line.row == "A2" for line in results.read(tmp_path / "results.csv"))
     again = tiny.command(*command[3:])
     assert again.returncode == 0, again.stderr

@@ -7,7 +7,9 @@ import fcntl
 import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -21,6 +23,8 @@ from mdpseg.engine.finetune import Finetuned, finetune
 from mdpseg.engine.pretrain import pretrain
 from mdpseg.tables import results
 from mdpseg.tables.cells import Cell, PretrainingCell
+
+_GRACE = 10.0  # seconds that a run gets to write its checkpoint
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def run_cells(cells: Iterable[Cell], place: Place, processes: int, say: Callable
             report(done, group)
     else:
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(processes, context, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
+        with ProcessPoolExecutor(processes, context, initializer=_prepare_worker, initargs=(threads,)) as pool:
             futures = {pool.submit(_run_group, group, place): group for group in groups}
             try:
                 for done, future in enumerate(as_completed(futures), 1):
@@ -78,6 +82,21 @@ def run_cells(cells: Iterable[Cell], place: Place, processes: int, say: Callable
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
     return sum(len(group) for group in groups)
+
+
+def _prepare_worker(threads: int) -> None:
+    torch.set_num_threads(threads)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would go on, unseen, with what it has: its run ends as by SIGTERM instead."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_GRACE)
+    os._exit(1)
 
 
 def unfinished_groups(cells: Iterable[Cell], place: Place) -> list[list[Cell]]:
