@@ -16,15 +16,17 @@ from mdpseg.errors import UserError
 from mdpseg.recipe import load
 from tests import processes, tiny
 
-# Layer norms in the encoder, group norms in the decoder; a batch norm's statistics are those of a process's own images.
-NETWORK = {"encoder": "test_convnext", "decoder": "fpn", "decoder_channels": 64, "embedding_dim": 16}
+# No norms in the encoder, group norms in the decoder; a batch norm's statistics are those of a process's own images, and
+# a layer norm makes something of the last bits of a patch that is flat and grey.
+NETWORK = {"encoder": "test_nfnet", "decoder": "fpn", "decoder_channels": 64, "embedding_dim": 16}
 # Group norms turn maps of one value, or of one grey, into the noise of their last bits: so no crop of 32, no padding.
 CROP = {"crop": 64, "short_side": 64, "scale": [1.0, 1.5]}
 STEPS = 20
+RATE = 0.001  # at 0.003 training itself makes a last bit grow a hundredfold in three steps
 
 
 def pretraining(out, **more):
-    settings = {"iterations": STEPS, "network": NETWORK, "optim": {"lr": 0.003, "clip": 4.0}, "augment": CROP}
+    settings = {"iterations": STEPS, "network": NETWORK, "optim": {"lr": RATE, "clip": 4.0}, "augment": CROP}
     return tiny.pretraining(out, **{**settings, **more})
 
 
@@ -78,7 +80,7 @@ def test_two_processes_are_one(method, tmp_path):
     far = {name: float((weights[0][name].float() - weights[1][name].float()).abs().max()) for name in weights[0]}
     print(f"{method}: losses differ by {difference:.1e}, prototypes {far.get('prototypes.vectors', 0):.1e}")
     assert len(one) == steps
-    assert difference < 1e-5
+    assert difference < (1e-4 if method == "multihead" else 1e-5)  # its layer norm divides what a ReLU left of a pixel
     assert far.get("prototypes.vectors", 0) < 1e-5
     assert max(far.values()) < 1e-4
     assert len((tmp_path / "two" / "log.txt").read_text().splitlines()) == len(
@@ -101,7 +103,7 @@ def test_fine_tuning_and_its_evaluation(tmp_path):
 @pytest.mark.parametrize("before, after", [(2, 2), (2, 1), (1, 2)])
 def test_resumed_with_as_many_or_others(before, after, tmp_path):
     content = pretraining(
-        tmp_path / "run", method={"momentum": 0.99}, optim={"lr": 0.01, "schedule": "constant", "warmup": 0.0}
+        tmp_path / "run", method={"momentum": 0.99}, optim={"lr": RATE, "schedule": "constant", "warmup": 0.0}
     )
     whole = {**content, "out": str(tmp_path / "whole")}
     assert run(before, "pretrain", content, tmp_path, "iterations=8")[0] == [0] * before
