@@ -16,8 +16,8 @@ from mdpseg.errors import UserError
 from mdpseg.recipe import load
 from tests import processes, tiny
 
-# No norms in the encoder, group norms in the decoder: a batch norm's statistics are those of a process's own images, and a
-# layer norm makes something of the last bits of a patch that is flat and grey.
+# No norms in the encoder, group norms in the decoder: a batch norm's statistics are those of a process's own images;
+# a layer norm makes something of the last bits of a patch that is flat and grey.
 NETWORK = {"encoder": "test_nfnet", "decoder": "fpn", "decoder_channels": 64, "embedding_dim": 16}
 # Group norms turn maps of one value, or of one grey, into the noise of their last bits: so no crop of 32, no padding.
 CROP = {"crop": 64, "short_side": 64, "scale": [1.0, 1.5]}
