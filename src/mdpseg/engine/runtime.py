@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+import warnings
 from datetime import timedelta
 from typing import Literal
 
@@ -84,6 +85,8 @@ def launch(fabric: Fabric) -> None:
         UserError: what SLURM or torchrun started is not what the recipe asks for, or the others did not come.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # each process would say that it is there
+    # a 1x1 convolution's channels_last weight has two right strides, and its gradient may take the other
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     try:
         fabric.launch()
     except (ValueError, RuntimeError) as error:
