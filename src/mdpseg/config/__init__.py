@@ -9,9 +9,10 @@ from mdpseg.config.evaluation import EvalConfig, EvaluateConfig, PredictConfig
 from mdpseg.config.method import MethodConfig
 from mdpseg.config.network import NetworkConfig
 from mdpseg.config.optim import FinetuneOptimConfig, OptimConfig, PretrainOptimConfig
-from mdpseg.config.runs import FinetuneConfig, PretrainConfig, RunConfig
+from mdpseg.config.runs import WITHOUT_EFFECT, FinetuneConfig, PretrainConfig, RunConfig
 
 __all__ = [
+    "WITHOUT_EFFECT",
     "AugmentConfig",
     "DatasetConfig",
     "EvalConfig",

@@ -14,6 +14,14 @@ from mdpseg.config.method import MethodConfig
 from mdpseg.config.network import NetworkConfig
 from mdpseg.config.optim import FinetuneOptimConfig, PretrainOptimConfig
 
+# Settings that another machine, or a look at the run, may need otherwise: what is learned does not depend on them.
+WITHOUT_EFFECT = frozenset(
+    {
+        *("out", "resume", "data_root", "workers", "device", "devices", "nodes", "rank_timeout"),
+        *("log_every", "checkpoint_every"),
+    }
+)
+
 
 class RunConfig(Settings):
     """What every training run has."""

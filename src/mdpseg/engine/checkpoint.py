@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import torch
 
 from mdpseg import ranks
-from mdpseg.config import RunConfig
+from mdpseg.config import WITHOUT_EFFECT, RunConfig
 from mdpseg.engine.random_state import random_state, seed_everything, set_random_state
 from mdpseg.engine.run_folder import RunFolder
 from mdpseg.errors import UserError
@@ -16,9 +16,6 @@ from mdpseg.errors import UserError
 DataKey: TypeAlias = tuple[list[str], list[int]]
 
 _FORMAT = 3
-# Settings that another machine, or a look at the run, may need otherwise: what is learned does not depend on them.
-_FREE = {"out", "resume", "data_root", "workers", "device", "devices", "nodes", "rank_timeout", "log_every"}
-_FREE |= {"checkpoint_every"}
 _FIXED = ("seed", "batch_size", "optim.optimiser")
 
 
@@ -124,7 +121,7 @@ def _check_same_run(state: dict[str, Any], recipe: dict[str, Any], data: DataKey
 def _tell_changes(state: dict[str, Any], recipe: dict[str, Any], data: DataKey, run: RunFolder) -> None:
     """Says what makes the resumed run another one than it would have been."""
     before = state["recipe"]
-    names = [name for name in {**before, **recipe} if name.split(".")[0] not in _FREE]
+    names = [name for name in {**before, **recipe} if name.split(".")[0] not in WITHOUT_EFFECT]
     changed = [name for name in names if before.get(name) != recipe.get(name)]
     if changed:
         told = ", ".join(f"{name} {recipe.get(name)} (before: {before.get(name)})" for name in changed)

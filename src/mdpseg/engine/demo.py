@@ -17,7 +17,7 @@ from mdpseg.config import EvalConfig
 from mdpseg.data.toy import ToyWorld
 from mdpseg.engine.evaluate import load_classifier
 from mdpseg.engine.finetune import Finetuned, finetune
-from mdpseg.engine.inference import class_scores
+from mdpseg.engine.inference import class_ids
 from mdpseg.engine.pretrain import pretrain
 from mdpseg.errors import UserError
 from mdpseg.files import write_text, write_whole
@@ -121,7 +121,7 @@ def draw_comparison(path: Path, weights: dict[str, Path], seed: int, images: int
         sample = world[column]
         pictures = {"input": sample.image.permute(1, 2, 0), "truth": colours[sample.mask.long()]}
         for name, network in networks.items():
-            prediction = class_scores(network, sample.image, EvalConfig()).argmax(0)
+            prediction = class_ids(network, sample.image, EvalConfig())
             pictures[name] = colours[prediction]
         for axis, (name, picture) in zip(axes[:, column], pictures.items(), strict=True):
             axis.imshow(torch.as_tensor(picture).numpy())

@@ -78,10 +78,7 @@ class RunFolder:
 
     def records(self) -> list[dict[str, Any]]:
         """All lines of metrics.jsonl."""
-        if not self.metrics_file.is_file():
-            return []
-        lines = self.metrics_file.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]  # a killed run may leave half a line
+        return read_records(self.metrics_file)
 
     def write_recipe(self, config: RunConfig) -> None:
         """Writes recipe.yaml: every setting of the run."""
@@ -149,6 +146,28 @@ def _read_checkpoint(file: Path) -> tuple[dict[str, Any] | None, str]:
         raise UserError(f"{file} cannot be read ({error.strerror}); correct its permissions.") from error
     except ValueError as error:
         return None, str(error)
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics.jsonl; none where there is no such file.
+
+    Raises:
+        UserError: a line is damaged.
+    """
+    if not path.is_file():
+        return []
+    found = []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
+        if not line.endswith("\n"):  # a run that is still writing, or was killed
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError:
+            raise UserError(f"{path}, line {number} is not JSON: {line[:60]!r}; the file is damaged.") from None
+        if isinstance(record, dict):
+            found.append(record)
+    return found
 
 
 @contextmanager

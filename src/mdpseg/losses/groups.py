@@ -2,10 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
+
+from mdpseg.losses.reduction import pixel_weights, weighted_mean
+from mdpseg.losses.streamed import Group, Step, streamed_sum
+
+
+def mean_over_pixels(
+    embeddings: Tensor,
+    targets: Tensor,
+    prototypes: Tensor,
+    counted: Tensor,
+    step_for: Callable[[Tensor], Step],
+    *,
+    present: Tensor,
+    denominator: Tensor | None,
+    weights: Tensor | None,
+    temperature: float,
+) -> Tensor:
+    """The weighted mean of the terms that the counted pixels' logits against the prototypes give.
+
+    Args:
+        embeddings: [N, D].
+        targets: int64 [N] class ids.
+        prototypes: [K, D].
+        counted: bool [N].
+        step_for: ids of classes int64 [m] -> what to do with logits over these.
+        present: bool [K].
+        denominator: bool [K, K], by the pixel's class; None: all. A pixel's own class stands there in any case.
+        weights: float [N]; None: 1.
+        temperature: tau.
+
+    Returns:
+        A float32 scalar.
+    """
+    w = pixel_weights(weights, targets)
+    groups = [
+        Group(pixels, columns, step_for(columns))
+        for pixels, columns in pixels_by_columns(targets, counted, present, denominator)
+    ]
+    return weighted_mean(streamed_sum(embeddings, prototypes, groups, w, temperature), w[counted])
 
 
 def pixels_by_class(targets: Tensor, counted: Tensor) -> tuple[Tensor, Tensor, list[int]]:
@@ -38,7 +77,7 @@ def runs_of_equal_rows(rows: Tensor) -> Iterator[tuple[int, int, Tensor]]:
 
 
 def pixels_by_columns(
-    targets: Tensor, counted: Tensor, present: Tensor, denominator: Tensor | None, *, with_own: bool
+    targets: Tensor, counted: Tensor, present: Tensor, denominator: Tensor | None
 ) -> list[tuple[Tensor, Tensor]]:
     """The counted pixels, together where the same classes stand in their denominators.
 
@@ -46,8 +85,7 @@ def pixels_by_columns(
         targets: int64 [N] class ids.
         counted: bool [N].
         present: bool [K].
-        denominator: bool [K, K], by the pixel's class; None: all.
-        with_own: whether a pixel's own class stands there in any case.
+        denominator: bool [K, K], by the pixel's class; None: all. Its own class stands there in any case.
 
     Returns:
         (indices of pixels int64 [n], ids of classes int64 [m]) a group.
@@ -57,8 +95,7 @@ def pixels_by_columns(
         return [(pixels, present.nonzero()[:, 0])] if len(pixels) else []
     pixels, classes, sizes = pixels_by_class(targets, counted)
     inside = denominator[classes] & present  # [C, K]
-    if with_own:
-        inside[torch.arange(len(classes), device=classes.device), classes] = True
+    inside[torch.arange(len(classes), device=classes.device), classes] = True
     runs = [(sum(sizes[first:end]), row.nonzero()[:, 0]) for first, end, row in runs_of_equal_rows(inside)]
     parts = torch.split(pixels, [count for count, _ in runs])
     return [(part, columns) for part, (_, columns) in zip(parts, runs, strict=True)]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mdpseg.losses.groups import pixels_by_columns, place_of
-from mdpseg.losses.reduction import OUTSIDE, pixel_weights, weighted_mean
-from mdpseg.losses.streamed import Group, Step, log_normaliser, streamed_sum
+from mdpseg.losses.groups import mean_over_pixels, place_of
+from mdpseg.losses.reduction import OUTSIDE
+from mdpseg.losses.streamed import Step, log_normaliser
 
 
 def pixel_to_prototype(
@@ -38,12 +38,17 @@ def pixel_to_prototype(
         A float32 scalar.
     """
     counted = (targets >= 0) & present[targets.clamp_min(0)]
-    w = pixel_weights(weights, targets)
-    groups = [
-        Group(pixels, columns, _cross_entropy(targets, columns, leave_out, len(prototypes)))
-        for pixels, columns in pixels_by_columns(targets, counted, present, denominator, with_own=True)
-    ]
-    return weighted_mean(streamed_sum(embeddings, prototypes, groups, w, temperature), w[counted])
+    return mean_over_pixels(
+        embeddings,
+        targets,
+        prototypes,
+        counted,
+        lambda columns: _cross_entropy(targets, columns, leave_out, len(prototypes)),
+        present=present,
+        denominator=denominator,
+        weights=weights,
+        temperature=temperature,
+    )
 
 
 def _cross_entropy(targets: Tensor, columns: Tensor, leave_out: int, num_classes: int) -> Step:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mdpseg.losses.groups import pixels_by_columns, place_of
-from mdpseg.losses.reduction import OUTSIDE, pixel_weights, weighted_mean
-from mdpseg.losses.streamed import Group, Step, log_normaliser, streamed_sum
+from mdpseg.losses.groups import mean_over_pixels, place_of
+from mdpseg.losses.reduction import OUTSIDE
+from mdpseg.losses.streamed import Step, log_normaliser
 
 
 def sparse_coding(
@@ -40,12 +40,17 @@ def sparse_coding(
         A float32 scalar.
     """
     counted = (targets >= 0) & present[targets.clamp_min(0)] & (present.sum() > 1)
-    w = pixel_weights(weights, targets)
-    groups = [
-        Group(pixels, columns, _pull(targets, columns, k, len(prototypes)))
-        for pixels, columns in pixels_by_columns(targets, counted, present, denominator, with_own=True)
-    ]
-    return weighted_mean(streamed_sum(embeddings, prototypes, groups, w, temperature), w[counted])
+    return mean_over_pixels(
+        embeddings,
+        targets,
+        prototypes,
+        counted,
+        lambda columns: _pull(targets, columns, k, len(prototypes)),
+        present=present,
+        denominator=denominator,
+        weights=weights,
+        temperature=temperature,
+    )
 
 
 def _pull(targets: Tensor, columns: Tensor, k: int, num_classes: int) -> Step:

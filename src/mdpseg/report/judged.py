@@ -13,7 +13,7 @@ from mdpseg.config import FinetuneConfig
 from mdpseg.data.draws import generator
 from mdpseg.data.open import open_dataset
 from mdpseg.engine.evaluate import load_classifier
-from mdpseg.engine.inference import class_scores
+from mdpseg.engine.inference import class_ids
 from mdpseg.metrics import ConfusionMatrix
 from mdpseg.pages.picture import data_uri, fit
 from mdpseg.palette import colour_mask
@@ -80,7 +80,7 @@ def judge(run: Run, images: int) -> Judgement | None:
     predictions: dict[int, Tensor] = {}
     for index in track(order, f"report: {run.name}", transient=True):
         sample = reader[index]
-        prediction = class_scores(network, sample.image, run.config.eval).argmax(0)
+        prediction = class_ids(network, sample.image, run.config.eval)
         own = ConfusionMatrix(len(classes)).update(prediction, sample.mask)
         confusion.counts += own.counts
         if not math.isnan(own.mean_iou()):

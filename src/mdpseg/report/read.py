@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from mdpseg.config import FinetuneConfig, PretrainConfig
+from mdpseg.engine.run_folder import read_records
 from mdpseg.errors import UserError
 from mdpseg.recipe import load_any
 
@@ -93,24 +94,9 @@ def read_run(folder: Path, overrides: Sequence[str] = ()) -> Run:
         step = file.stem.removeprefix("scores-")
         if step.isdigit():
             scores[int(step)] = _scores(file)
-    return Run(folder.resolve().name, folder, config, _records(folder / "metrics.jsonl"), dict(sorted(scores.items())))
-
-
-def _records(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    found = []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-    for number, line in enumerate(lines, 1):
-        if not line.endswith("\n"):  # a run that is still writing
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError:
-            raise UserError(f"{path}, line {number} is not JSON: {line[:60]!r}; the file is damaged.") from None
-        if isinstance(record, dict):
-            found.append(record)
-    return found
+    return Run(
+        folder.resolve().name, folder, config, read_records(folder / "metrics.jsonl"), dict(sorted(scores.items()))
+    )
 
 
 def _scores(path: Path) -> dict[str, Any]:

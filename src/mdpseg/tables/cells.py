@@ -11,27 +11,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from mdpseg.config import FinetuneConfig, PretrainConfig
+from mdpseg.config import WITHOUT_EFFECT, FinetuneConfig, PretrainConfig
 from mdpseg.errors import UserError
 from mdpseg.recipe import load
 from mdpseg.tables.grid import Row, Stage
 from mdpseg.tables.preset import Preset
 from mdpseg.tables.published import published
 
-# What changes neither the weights nor the scores: where things lie, and how the work is shared out.
-_PLACES = ("out", "data_root", "init", "merge")
-_SHARES = (
-    "device",
-    "workers",
-    "compile",
-    "log_every",
-    "checkpoint_every",
-    "resume",
-    "on_bad_file",
-    "devices",
-    "nodes",
-    "rank_timeout",
-)
+# What does not make a cell another one; the start's key stands for `init`, the mapping's text for `merge`.
+_NOT_HASHED = WITHOUT_EFFECT | {"init", "merge", "compile", "on_bad_file"}
 
 # The settings of the method that also count where nothing is contrasted.
 _WITHOUT_CONTRAST = ("objective", "mixing", "mixing_probability", "catch_all_as")
@@ -166,7 +154,7 @@ def _hash(config: BaseModel, start: str, mapping: str | None = None) -> str:
     Settings that are off (None, False, 0, empty) are left out: a setting that a later version adds, off by default,
     does not make a finished cell another one. Nor do those settings of the method that an objective does not look at.
     """
-    recipe = _used(config.model_dump(mode="json", exclude={*_PLACES, *_SHARES}))
+    recipe = _used(config.model_dump(mode="json", exclude=set(_NOT_HASHED)))
     method = recipe.get("method", {})
     if method.get("objective", "mdp") != "mdp":
         recipe["method"] = {name: method[name] for name in _WITHOUT_CONTRAST if name in method}
