@@ -39,7 +39,9 @@ def mdpseg(command: str, recipe: str, out: Path, *overrides: str) -> None:
 
 
 def run(seeds: list[int], data_root: str) -> None:
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     for seed in seeds:
         for start in ("mdp", "supervised", "scratch"):
             pretrained, finetuned = ROOT / f"runs/real/{start}-{seed}", ROOT / f"runs/real/{start}-{seed}-msrc"
