@@ -12,6 +12,7 @@ from mdpseg.batch import Batch
 from mdpseg.config import MethodConfig
 from mdpseg.label_space import LabelSpace
 from mdpseg.losses import pixel_to_pixel, pixel_to_prototype, pixel_to_region, sparse_coding
+from mdpseg.losses.contrast_and_pull import contrast_and_pull
 from mdpseg.losses.pixel_to_prototype import drop_lookalikes
 from mdpseg.network import Classifier, SegmentationNetwork, momentum_copy, update_momentum
 from mdpseg.objectives.pixels import at_size, labelled_maps, pixel_rows, twice_if_blended
@@ -83,24 +84,29 @@ class MDP(nn.Module):
             labels, parts["mined"] = mine_labels(labels, pixel_keys, prototypes, known, tau, threshold)
         pixels = pixel_rows(maps), labels
         denominator = self._denominator(prototypes)
+        wide, k, weight = self.not_private, self.config.sparse_k, self.config.sparse_weight
+        pulled = self.config.sparse_coding == "pull"
         if self.config.bank == "region":
-            contrast = pixel_to_region(*pixels, *self.bank.entries(), tau, denominator=denominator, weights=weights)
-        else:
-            contrast = pixel_to_prototype(
-                *pixels,
-                prototypes,
-                present,
-                tau,
+            loss = contrast = pixel_to_region(
+                *pixels, *self.bank.entries(), tau, denominator=denominator, weights=weights
+            )
+            if pulled:
+                pull = sparse_coding(*pixels, prototypes, present, tau, k, denominator=wide, weights=weights)
+                loss = contrast + weight * pull
+        elif pulled:
+            loss, contrast, pull = contrast_and_pull(
+                *(*pixels, prototypes, present, tau, k, weight),
                 denominator=denominator,
-                leave_out=self.config.sparse_k if self.config.sparse_coding == "no_push" else 0,
+                pull_denominator=wide,
                 weights=weights,
             )
+        else:
+            leave_out = k if self.config.sparse_coding == "no_push" else 0
+            loss = contrast = pixel_to_prototype(
+                *(*pixels, prototypes, present, tau), denominator=denominator, leave_out=leave_out, weights=weights
+            )
         parts["contrast"] = contrast.detach()
-        loss = contrast
-        if self.config.sparse_coding == "pull":
-            k, not_private = self.config.sparse_k, self.not_private
-            pull = sparse_coding(*pixels, prototypes, present, tau, k, denominator=not_private, weights=weights)
-            loss = contrast + self.config.sparse_weight * pull
+        if pulled:
             parts["pull"] = pull.detach()
         return {"loss": loss, **parts}
 

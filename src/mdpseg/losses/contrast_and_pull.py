@@ -1,0 +1,86 @@
+"""Pixel-to-prototype with sparse coding's pull beside it: both from the same logits, which are computed once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mdpseg.losses.groups import pixels_by_columns, place_of
+from mdpseg.losses.reduction import OUTSIDE, pixel_weights, weighted_mean
+from mdpseg.losses.streamed import Group, Step, log_normaliser, streamed_sum
+
+
+def contrast_and_pull(
+    embeddings: Tensor,
+    targets: Tensor,
+    prototypes: Tensor,
+    present: Tensor,
+    temperature: float,
+    k: int,
+    weight: float,
+    *,
+    denominator: Tensor,
+    pull_denominator: Tensor,
+    weights: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """``pixel_to_prototype + weight * sparse_coding``, as these two define them, for the price of one.
+
+    Args:
+        embeddings: [N, D], any float dtype (computed in float32).
+        targets: int64 [N] global ids; -1 counts for nothing, nor does a pixel whose class is not present.
+        prototypes: [K, D]; they may carry a gradient.
+        present: bool [K]; classes that are not take no part.
+        temperature: tau.
+        k: how many prototypes a pixel is drawn to.
+        weight: of the pull.
+        denominator: bool [K, K], whether class j stands in the contrast's denominator for a pixel of class c.
+        pull_denominator: bool [K, K], the same for the pull; must hold all that ``denominator`` holds.
+        weights: float [N], each pixel's weight in the mean; default 1.
+
+    Returns:
+        The sum, a float32 scalar with a gradient path; and its two parts, contrast and pull, without.
+    """
+    counted = (targets >= 0) & present[targets.clamp_min(0)]
+    w = pixel_weights(weights, targets)
+    pulls = torch.zeros_like(w)  # [N], written by the steps
+    own = torch.eye(len(present), dtype=torch.bool, device=present.device)
+    both = torch.cat([pull_denominator, denominator | own], dim=1)  # [K, 2K]
+    groups = []
+    for pixels, columns in pixels_by_columns(targets, counted, present.repeat(2), both):
+        wide = columns[columns < len(present)]
+        narrow = columns[len(wide) :] - len(present)
+        groups.append(Group(pixels, wide, _both(targets, wide, narrow, k, weight, len(present), pulls)))
+    loss = weighted_mean(streamed_sum(embeddings, prototypes, groups, w, temperature), w[counted])
+    pull = weighted_mean(w.dot(pulls), w[counted])
+    return loss, loss.detach() - weight * pull, pull
+
+
+def _both(
+    targets: Tensor, wide: Tensor, narrow: Tensor, k: int, weight: float, num_classes: int, pulls: Tensor
+) -> Step:
+    """The step of pixels whose pull runs over the classes ``wide``, and whose contrast over ``narrow``, a part."""
+    place = place_of(wide, num_classes)
+    part = place[narrow] if len(narrow) < len(wide) else None
+    k = min(k, len(wide) - 1)  # all of them but the own class
+
+    def step(logits: Tensor, room: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        own = place[targets[pixels]][:, None]  # [n, 1]
+        score = logits.gather(1, own)  # [n, 1]
+        inner = None if part is None else logits[:, part]  # [n, narrow]
+        if k < 1:  # nothing to be drawn to
+            probabilities, normaliser = log_normaliser(logits, room)
+            return normaliser - score[:, 0], probabilities.scatter_add_(1, own, torch.full_like(score, -1.0))
+        probabilities, normaliser = log_normaliser(logits, room)  # [n, wide], [n]
+        nearest = logits.scatter_(1, own, OUTSIDE).topk(k, dim=1)  # values, indices [n, k]
+        pull = normaliser - nearest.values.mean(1)
+        pulls.index_copy_(0, pixels, pull)
+        if inner is None or part is None:
+            by_logits = probabilities.mul_(1 + weight)
+        else:
+            by_inner, normaliser = log_normaliser(inner, torch.empty_like(inner))
+            by_logits = probabilities.mul_(weight).index_add_(1, part, by_inner)
+        by_logits.scatter_add_(1, nearest.indices, torch.full_like(nearest.values, -weight / k))
+        by_logits.scatter_add_(1, own, torch.full_like(score, -1.0))
+        return normaliser - score[:, 0] + weight * pull, by_logits
+
+    return step
