@@ -1,6 +1,7 @@
 """The README's main job, by the recipes' own commands: MSRC with 100 labelled images after three starts.
 
     python benchmarks/real_run.py run --seeds 5 6 7 8 9 [--data-root DATA]   # rows go to benchmarks/real-run.csv
+    python benchmarks/real_run.py before  # adds the mIoU before any step of fine-tuning, of what runs/real holds
     python benchmarks/real_run.py show
 
 For each seed: `mdpseg pretrain` by MDP and by supervised union cross-entropy, then `mdpseg finetune` from scratch and
@@ -12,6 +13,7 @@ import argparse
 import csv
 import datetime
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +23,7 @@ from mdpseg.tables.statistics import Estimate, estimate
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 RESULTS = HERE / "real-run.csv"
-FIELDS = ["start", "seed", "early", "late", "commit", "date"]
+FIELDS = ["start", "seed", "before", "early", "late", "commit", "date"]
 # What each start adds to its recipe; the supervised rate is the best of 0.05, 0.1 and 0.2 (docs/investigation.md).
 PRETRAINING = {"supervised": ["method.objective=supervised", "optim.lr=0.2", "optim.clip=5"], "mdp": []}
 
@@ -55,9 +57,38 @@ def run(seeds: list[int], data_root: str) -> None:
             early, late = (
                 json.loads((finetuned / f"scores-{step}.json").read_text())["mean_iou"] for step in (30, 300)
             )
-            row = dict(zip(FIELDS, (start, seed, f"{100 * early:.2f}", f"{100 * late:.2f}"), strict=False))
+            row = dict(zip(FIELDS, (start, seed, "", f"{100 * early:.2f}", f"{100 * late:.2f}"), strict=False))
             row |= {"commit": commit.stdout.strip(), "date": datetime.date.today().isoformat()}
             write(row)
+
+
+def before(data_root: str) -> None:
+    """Judges each start with its classifier at the prototypes of the seed's 100 images, as fine-tuning begins."""
+    import torch
+
+    from mdpseg import weights
+    from mdpseg.config import FinetuneConfig
+    from mdpseg.data.open import label_space_of, open_dataset
+    from mdpseg.engine.evaluate import score_network
+    from mdpseg.engine.prototype_classifier import start_at_prototypes
+    from mdpseg.engine.runtime import make_fabric
+    from mdpseg.recipe import load
+
+    fabric = make_fabric("cpu", "fp32")
+    for row in read():
+        stored = ROOT / f"runs/real/{row['start']}-{row['seed']}/weights.safetensors"
+        if row.get("before") or not stored.exists():
+            continue
+        overrides = [f"data_root={data_root}", f"train.subset.seed={row['seed']}"]
+        config = load(ROOT / "recipes/finetune-msrc.yaml", FinetuneConfig, overrides)
+        assert config.val is not None
+        train, val = (open_dataset(dataset, config.data_root) for dataset in (config.train, config.val))
+        space = label_space_of([train], "class")
+        torch.manual_seed(0)
+        network = weights.start_network(str(stored), None)
+        network.set_classifier(space.num_classes)
+        start_at_prototypes(network, train, space, config.classifier_temperature, fabric.device)
+        write({**row, "before": f"{100 * score_network(network, val, config.eval, fabric, 0).mean_iou:.2f}"})
 
 
 def write(row: dict[str, object]) -> None:
@@ -77,9 +108,13 @@ def read() -> list[dict[str, str]]:
 
 def show() -> None:
     rows = read()
-    print("| start | early | late | seeds |\n|---|---|---|---|")
+    print("| start | before | early | late | seeds |\n|---|---|---|---|---|")
     values = {
-        start: {row["seed"]: (float(row["early"]), float(row["late"])) for row in rows if row["start"] == start}
+        start: {
+            row["seed"]: tuple(float(row.get(when) or "nan") for when in ("before", "early", "late"))
+            for row in rows
+            if row["start"] == start
+        }
         for start in ("scratch", "supervised", "mdp")
     }
     for start, of_seed in values.items():
@@ -96,6 +131,8 @@ def line(name: str, values: list[tuple[float, ...]]) -> str:
 
 
 def shown(cell: Estimate) -> str:
+    if math.isnan(cell.mean):
+        return "-"
     return f"{cell.mean:.2f}" if cell.half_width is None else f"{cell.mean:.2f} ± {cell.half_width:.2f}"
 
 
@@ -105,9 +142,13 @@ if __name__ == "__main__":
     running = commands.add_parser("run")
     running.add_argument("--seeds", type=int, nargs="+", required=True)
     running.add_argument("--data-root", default="../shared/data")
+    judging = commands.add_parser("before")
+    judging.add_argument("--data-root", default="../shared/data")
     commands.add_parser("show")
     given = parser.parse_args()
     if given.command == "run":
         run(given.seeds, given.data_root)
+    elif given.command == "before":
+        before(given.data_root)
     else:
         show()
