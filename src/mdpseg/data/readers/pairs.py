@@ -144,7 +144,10 @@ class PairReader:
 
     def read_mask(self, path: Path) -> Tensor:
         """Reads a mask file as local ids, uint8 [H, W], 255 where ignored."""
-        raw = read_ids(path, self.name)
+        return self.local_ids(read_ids(path, self.name), path)
+
+    def local_ids(self, raw: Tensor, path: Path) -> Tensor:
+        """Raw ids of a mask, uint8 [H, W], as local ids; complains about those that are not the dataset's."""
         local = look_up(raw, self.table)
         if bool((local.numpy() == REFUSED).any()):
             self._refuse(raw, path)
