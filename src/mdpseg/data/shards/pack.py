@@ -65,37 +65,42 @@ def pack(reader: Reader, out: Path, *, shard_bytes: int = 256 * 10**6, workers: 
     Raises:
         UserError: an image or mask is bad, ``out`` holds something else, or the disk is full.
     """
-    fingerprint = _fingerprint(reader, shard_bytes)
-    done = _begin(out, fingerprint, reader.name)
+    fingerprints = _fingerprints(reader, shard_bytes)
+    done = _begin(out, fingerprints, reader.name)
     if done is not None:
         return done
-    parts = _finished(out, fingerprint)
+    parts = _finished(out, fingerprints)
     start = sum(len(part.rows) for part in parts)
     shards = _shards(_read(reader, start, workers), shard_bytes)
     for number, content in enumerate(shards, len(parts)):
-        parts.append(_write_shard(out, number, content, fingerprint))
+        start += len(content)
+        parts.append(_write_shard(out, number, content, fingerprints[start]))
     index = Index(
         [part.shards[0] for part in parts],
         [row._replace(shard=number) for number, part in enumerate(parts) for row in part.rows],
         dataset=reader.name,
         classes=reader.classes if reader.label_set else None,
         catch_all=reader.catch_all,
-        fingerprint=fingerprint,
+        fingerprint=fingerprints[-1],
     )
     index.write(out / NAME)
-    for leftover in [out / STATE, *(_part_path(out, number) for number in range(len(parts)))]:
-        leftover.unlink(missing_ok=True)
+    _tidy(out, index)
     return index
 
 
-def _fingerprint(reader: Reader, shard_bytes: int) -> str:
-    """Of all that the shards follow from, as far as it shows without reading the images: also their files' sizes."""
-    digest = hashlib.sha256(json.dumps([reader.classes, reader.catch_all, shard_bytes]).encode())
+def _fingerprints(reader: Reader, shard_bytes: int) -> list[str]:
+    """One for each number of images from none to all: of what the shards of so many first images follow from.
+
+    That is as far as it shows without reading the images: names, classes, sizes of files.
+    """
+    digest = hashlib.sha256(json.dumps([reader.name, reader.classes, reader.catch_all, shard_bytes]).encode())
+    found = [digest.hexdigest()]
     for index in range(len(reader)):
         files = reader.paths(index) if isinstance(reader, PairReader | Unlabelled) else ()
         sizes = [file.stat().st_size if file.is_file() else -1 for file in files]
         digest.update(json.dumps([_id(reader, index), sizes]).encode())
-    return digest.hexdigest()
+        found.append(digest.hexdigest())
+    return found
 
 
 def _id(reader: Reader, index: int) -> str:
@@ -104,7 +109,7 @@ def _id(reader: Reader, index: int) -> str:
     return reader.id(index) if isinstance(reader, PairReader) else reader[index].id
 
 
-def _begin(out: Path, fingerprint: str, name: str) -> Index | None:
+def _begin(out: Path, fingerprints: Sequence[str], name: str) -> Index | None:
     """Makes the folder ready; the index if all is there already."""
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -113,34 +118,53 @@ def _begin(out: Path, fingerprint: str, name: str) -> Index | None:
     index, state = out / NAME, out / STATE
     if index.is_file():
         done = parse(index.read_bytes(), str(index))
-        if done.fingerprint == fingerprint and all(
+        same = done.fingerprint == fingerprints[-1]
+        if same and all(
             (out / shard.name).is_file() and (out / shard.name).stat().st_size == shard.bytes for shard in done.shards
         ):
+            _tidy(out, done)
             return done
         raise UserError(
-            f"{out} holds shards of {'another dataset' if done.fingerprint != fingerprint else 'which some are gone'} "
+            f"{out} holds shards of {'which some are gone' if same else 'another dataset, or of one that has changed'} "
             f"({printable(str(done.dataset))}); {name} needs a folder of its own, or remove them."
         )
     if state.is_file():
-        if json.loads(state.read_bytes()).get("fingerprint") != fingerprint:
+        if state.read_text() != _state(fingerprints, name):
             raise UserError(
-                f"{out} holds the unfinished packing of another dataset, or of files that have changed since; choose "
-                "another folder, or remove it."
+                f"{out} holds the unfinished packing of another dataset, or with other settings; choose another "
+                "folder, or remove it."
             )
     elif any(out.glob("*.tar")):
         raise UserError(f"{out} holds shards that are not of this packing; choose another folder, or remove them.")
     remove_temporaries(out)
-    write_text(state, json.dumps({"fingerprint": fingerprint, "dataset": name}) + "\n")
+    write_text(state, _state(fingerprints, name))
     return None
 
 
-def _finished(out: Path, fingerprint: str) -> list[Index]:
-    """The shards that an interrupted packing has finished, each as an index of its own."""
+def _tidy(out: Path, index: Index) -> None:
+    """Removes what was only needed until the index was there."""
+    for path in [out / STATE, *out.glob("shard-*.tar.json"), *out.glob("shard-*.tar")]:
+        if path.name not in {shard.name for shard in index.shards}:
+            path.unlink(missing_ok=True)
+
+
+def _state(fingerprints: Sequence[str], name: str) -> str:
+    return json.dumps({"dataset": name, "fingerprint": fingerprints[0]}) + "\n"
+
+
+def _finished(out: Path, fingerprints: Sequence[str]) -> list[Index]:
+    """The shards that an interrupted packing has finished and that still hold, each as an index of its own."""
     parts: list[Index] = []
+    count = 0
     while (path := _part_path(out, len(parts))).is_file():
         part = parse(path.read_bytes(), str(path))
         shard = out / part.shards[0].name
-        if part.fingerprint != fingerprint or not shard.is_file() or shard.stat().st_size != part.shards[0].bytes:
+        count += len(part.rows)
+        if (
+            part.fingerprint not in fingerprints[count : count + 1]
+            or not shard.is_file()
+            or shard.stat().st_size != part.shards[0].bytes
+        ):
             break
         parts.append(part)
     return parts

@@ -69,20 +69,22 @@ class _Headers(io.FileIO):
 
 def _members(shard: Path, name: str) -> Iterator[tuple[str, str, Member]]:
     """Key, ending and place of each regular file."""
-    size = shard.stat().st_size
+    size, end = shard.stat().st_size, 0
     try:
         with _Headers(shard) as file, tarfile.open(fileobj=file, mode="r:", ignore_zeros=False) as tar:
             for info in tar:
                 end = info.offset_data + info.size
                 if end > size or info.size < 0:
                     raise tarfile.ReadError(f"{info.name!r:.60} goes on behind the file's end")
-                tar.members = []  # type: ignore[attr-defined]  # tarfile keeps all it has seen
                 path = PurePosixPath(info.name)
                 key, _, ending = path.name.partition(".")
                 if not info.isreg() or info.issparse() or not is_safe(info.name) or not key or not ending:
                     continue
                 if 0 < info.size <= LARGEST_FILE:
                     yield str(path.with_name(key)), ending.lower(), Member(info.offset_data, info.size, None)
+            file.seek(-(-end // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE)
+            if file.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes a damaged header for the end
+                raise tarfile.ReadError("a header is damaged")
     except (tarfile.TarError, OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"{name}: shard {shard} cannot be read ({error}); expected a plain .tar, not compressed. Unpack or copy it "
