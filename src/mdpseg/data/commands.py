@@ -56,3 +56,16 @@ def pack(
         index = pack(reader, folder, shard_bytes=shard_size * 10**6, workers=workers)
         size = sum(shard.bytes for shard in index.shards)
         typer.echo(f"{folder}: {len(index.rows)} images in {len(index.shards)} shards, {size / 1e6:.1f} MB")
+
+
+@app.command()
+def get(
+    name: Annotated[str, typer.Argument(help="voc2012, sbd, ade20k, oxford-pets or cocostuff.")],
+    out: Annotated[Path | None, typer.Option(help="The dataset's folder; default: data/NAME.")] = None,
+) -> None:
+    """Get a public dataset from its official address; run again, it goes on where it was interrupted."""
+    from mdpseg.data.download.get import get
+    from mdpseg.data.download.sources import find_source
+
+    source = find_source(name)
+    get(source, out or Path("data") / source.folder, typer.echo)
