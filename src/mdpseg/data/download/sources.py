@@ -109,7 +109,7 @@ SOURCES = {
         ),
         Source(
             "oxford-pets",
-            "oxford_pets",
+            "oxford_pet",
             "trainval",
             (
                 Archive(

@@ -44,14 +44,13 @@ _DAMAGE = (
 )
 
 
-def read_image(path: Path, dataset: str, content: bytes | None = None) -> Tensor:
+def read_image(path: Path, dataset: str) -> Tensor:
     """Reads a photograph.
 
     Args:
         path: a JPEG, PNG or WebP file, by its content, whatever its suffix; grey, palette and CMYK become
             RGB.
         dataset: the dataset's name, for messages.
-        content: what the file holds, where it lies in an archive; ``path`` is then only for messages.
 
     Returns:
         uint8 [3, H, W], RGB.
@@ -59,7 +58,11 @@ def read_image(path: Path, dataset: str, content: bytes | None = None) -> Tensor
     Raises:
         BadFileError: (a UserError) the file is missing, truncated, damaged, of 16 bits grey, or of another format.
     """
-    content = read_bytes(path, dataset) if content is None else content
+    return decode_photograph(read_bytes(path, dataset), path, dataset)
+
+
+def decode_photograph(content: bytes, path: Path, dataset: str) -> Tensor:
+    """As :func:`read_image`, of a file's content; the path is for messages."""
     if content.startswith(_PNG):
         return _pixels(_open_png(content, path, dataset), path, dataset)
     jpeg = content.startswith(b"\xff\xd8")
@@ -75,13 +78,12 @@ def read_image(path: Path, dataset: str, content: bytes | None = None) -> Tensor
         raise _damaged(path, dataset, error) from error
 
 
-def read_ids(path: Path, dataset: str, content: bytes | None = None) -> Tensor:
+def read_ids(path: Path, dataset: str) -> Tensor:
     """Reads a mask whose pixel values are ids: an 8-bit grey PNG, or a palette PNG (its indices).
 
     Args:
         path: the PNG file.
         dataset: the dataset's name, for messages.
-        content: what the file holds, where it lies in an archive; ``path`` is then only for messages.
 
     Returns:
         uint8 [H, W], the raw ids.
@@ -89,7 +91,12 @@ def read_ids(path: Path, dataset: str, content: bytes | None = None) -> Tensor:
     Raises:
         BadFileError: (a UserError) the file is missing, damaged, not a PNG, has colours, or is not of 8 bits.
     """
-    image, depth, kind = _open_mask(path, dataset, content)
+    return decode_ids(read_bytes(path, dataset), path, dataset)
+
+
+def decode_ids(content: bytes, path: Path, dataset: str) -> Tensor:
+    """As :func:`read_ids`, of a file's content; the path is for messages."""
+    image, depth, kind = _open_mask(content, path, dataset)
     if kind not in (_GREY, _PALETTE):
         raise BadFileError(
             dataset,
@@ -123,7 +130,7 @@ def read_colours(path: Path, dataset: str) -> Tensor:
     Raises:
         BadFileError: (a UserError) the file is missing, truncated or damaged, not a PNG, grey, or of 16 bits.
     """
-    image, depth, kind = _open_mask(path, dataset)
+    image, depth, kind = _open_mask(read_bytes(path, dataset), path, dataset)
     if kind in (_GREY, _GREY_ALPHA) or depth == 16:
         shade = "grey" if kind in (_GREY, _GREY_ALPHA) else "RGB"
         raise BadFileError(
@@ -137,10 +144,10 @@ def read_colours(path: Path, dataset: str) -> Tensor:
 
 
 def read_bytes(path: Path, dataset: str) -> bytes:
-    """A file's content.
+    """The content of an image file.
 
     Raises:
-        BadFileError: (a UserError) it is missing, empty, larger than 256 MB, or no regular file.
+        BadFileError: (a UserError) the file is missing, empty, larger than is read, or no regular file.
     """
     try:
         status = path.stat()
@@ -169,9 +176,8 @@ def _refuse_too_large(size: tuple[int, int] | None, path: Path, dataset: str) ->
         raise _too_large(path, dataset, f"{size[0]}x{size[1]} pixels", MOST_PIXELS)
 
 
-def _open_mask(path: Path, dataset: str, content: bytes | None = None) -> tuple[Image.Image, int, int]:
+def _open_mask(content: bytes, path: Path, dataset: str) -> tuple[Image.Image, int, int]:
     """The mask, and the bit depth and color type that stand at fixed places of a PNG."""
-    content = read_bytes(path, dataset) if content is None else content
     if not content.startswith(_PNG):
         wrong, todo = f"mask {path} is not a PNG file", "masks must be PNG, which keeps ids exactly"
         raise BadFileError(dataset, path, "format", wrong, todo)

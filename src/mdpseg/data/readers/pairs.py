@@ -144,14 +144,15 @@ class PairReader:
 
     def read_mask(self, path: Path) -> Tensor:
         """Reads a mask file as local ids, uint8 [H, W], 255 where ignored."""
-        return self.local_ids(read_ids(path, self.name), path)
-
-    def local_ids(self, raw: Tensor, path: Path) -> Tensor:
-        """Raw ids of a mask, uint8 [H, W], as local ids; complains about those that are not the dataset's."""
+        raw = self.read_raw_ids(path)
         local = look_up(raw, self.table)
         if bool((local.numpy() == REFUSED).any()):
             self._refuse(raw, path)
         return local
+
+    def read_raw_ids(self, path: Path) -> Tensor:
+        """Reads a mask file as it is, uint8 [H, W]."""
+        return read_ids(path, self.name)
 
     def _refuse(self, raw: Tensor, path: Path) -> None:
         allowed = self._allowed_ids()

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mdpseg.data.loader import Reader
-from mdpseg.data.readers.decode import read_bytes, read_image
+from mdpseg.data.readers.decode import decode_photograph, read_bytes
 from mdpseg.data.readers.pairs import PairReader
 from mdpseg.data.readers.unlabelled import Unlabelled
 from mdpseg.data.shards.index import NAME, Index, Member, Row, Shard, parse
@@ -197,7 +197,7 @@ def _pack_one(reader: Reader, index: int) -> Packed:
         content = read_bytes(files[0], reader.name)
         ending = _ending(content)
         # what the reader made of it may be more than the file: then the pixels are packed
-        if ending and torch.equal(read_image(files[0], reader.name, content), sample.image):
+        if ending and torch.equal(decode_photograph(content, files[0], reader.name), sample.image):
             return Packed(sample.id, ending, content, mask)
     return Packed(sample.id, "png", _png(sample.image.permute(1, 2, 0)), mask)
 

@@ -10,10 +10,10 @@ from typing import Any
 from torch import Tensor
 
 from mdpseg.data.readers.classes import read_classes
-from mdpseg.data.readers.decode import read_ids, read_image
+from mdpseg.data.readers.decode import decode_ids, decode_photograph
 from mdpseg.data.readers.pairs import IGNORED, Pair, PairReader, id_table
 from mdpseg.data.readers.subset import Subset
-from mdpseg.data.shards.index import Member, Row
+from mdpseg.data.shards.index import Member, Shard
 from mdpseg.data.shards.store import LocalShards, Store
 from mdpseg.errors import BadFileError, UserError
 
@@ -57,7 +57,7 @@ class Shards(PairReader):
         index, place = self.store.index, self.store.location
         names = _names(index.classes, classes, place, name) if labelled else []
         pairs = []
-        self._rows: dict[str, Row] = {}
+        self._places: dict[Path, tuple[Shard, Member]] = {}
         for row in index.rows:
             if labelled and row.mask is None:
                 bare = sum(row.mask is None for row in index.rows)
@@ -65,24 +65,24 @@ class Shards(PairReader):
                     f"{name}: image {row.id!r:.60} in {place} has no mask ({bare} of {len(index.rows)} lack one); "
                     "expected a member such as 0001.mask.png beside 0001.jpg. For images alone say unlabelled: true."
                 )
-            shard = place / index.shards[row.shard].name
-            pairs.append(Pair(row.id, shard / row.id, shard / f"{row.id}.mask.png"))
-            self._rows[row.id] = row
+            shard = index.shards[row.shard]
+            pair = Pair(row.id, place / shard.name / row.id, place / shard.name / f"{row.id}.mask.png")
+            pairs.append(pair)
+            self._places[pair.image] = shard, row.image
+            if row.mask is not None:
+                self._places[pair.mask] = shard, row.mask
         table = id_table({i: i for i in range(len(names))} | {255: IGNORED})
         default = index.catch_all if index.catch_all in names else None
         super().__init__(pairs, names, table, name=name, catch_all=catch_all or default, subset=subset)
 
     def image(self, index: int) -> Tensor:
         """Reads the image alone, uint8 [3, H, W]."""
-        pair = self.pairs[index]
-        return read_image(pair.image, self.name, self._content(pair.image, self._rows[pair.id].image, pair.id))
+        path = self.pairs[index].image
+        return decode_photograph(self._content(path), path, self.name)
 
-    def mask(self, index: int) -> Tensor:
-        """Reads the mask alone, uint8 [H, W]."""
-        pair = self.pairs[index]
-        member = self._rows[pair.id].mask
-        assert member is not None  # asked for where there are labels
-        return self.local_ids(read_ids(pair.mask, self.name, self._content(pair.mask, member, pair.id)), pair.mask)
+    def read_raw_ids(self, path: Path) -> Tensor:
+        """Reads a mask as it is, uint8 [H, W]."""
+        return decode_ids(self._content(path), path, self.name)
 
     def paths(self, index: int) -> tuple[Path, ...]:
         """None: they are no files of their own."""
@@ -91,8 +91,8 @@ class Shards(PairReader):
     def _check_files(self) -> None:
         """The index says where they are, and the shards have the size that it says."""
 
-    def _content(self, path: Path, member: Member, key: str) -> bytes:
-        shard = self.store.index.shards[self._rows[key].shard]
+    def _content(self, path: Path) -> bytes:
+        shard, member = self._places[path]
         for _ in range(2):  # what was kept of it may be damaged
             content = self.store.read(shard, member)
             if len(content) == member.length and member.crc in (None, zlib.crc32(content)):
