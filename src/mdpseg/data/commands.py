@@ -69,3 +69,21 @@ def get(
 
     source = find_source(name)
     get(source, out or Path("data") / source.folder, typer.echo)
+
+
+@app.command()
+def inspect(
+    source: Annotated[str, typer.Argument(metavar="RECIPE_OR_FOLDER", help="YAML file, folder, or an entry.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as data_root=/data.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The picture.")] = Path("sheet.png"),
+    images: Annotated[int, typer.Option(min=1, help="Images of each dataset.")] = 18,
+    seed: Annotated[int, typer.Option(help="Which ones.")] = 0,
+) -> None:
+    """Draw a sample of each dataset with its masks and a legend, and print what its pixels are."""
+    from mdpseg.data.inspect import inspect
+
+    for looked in inspect(source, out, images, seed, overrides or []):
+        typer.echo(looked.text())
+    typer.echo(f"Drew {out}")

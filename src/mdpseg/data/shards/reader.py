@@ -57,7 +57,8 @@ class Shards(PairReader):
         index, place = self.store.index, self.store.location
         names = _names(index.classes, classes, place, name) if labelled else []
         pairs = []
-        self._places: dict[Path, tuple[Shard, Member]] = {}
+        self._images: dict[Path, tuple[Shard, Member]] = {}
+        self._masks: dict[Path, tuple[Shard, Member]] = {}
         for row in index.rows:
             if labelled and row.mask is None:
                 bare = sum(row.mask is None for row in index.rows)
@@ -68,9 +69,9 @@ class Shards(PairReader):
             shard = index.shards[row.shard]
             pair = Pair(row.id, place / shard.name / row.id, place / shard.name / f"{row.id}.mask.png")
             pairs.append(pair)
-            self._places[pair.image] = shard, row.image
+            self._images[pair.image] = shard, row.image
             if row.mask is not None:
-                self._places[pair.mask] = shard, row.mask
+                self._masks[pair.mask] = shard, row.mask
         table = id_table({i: i for i in range(len(names))} | {255: IGNORED})
         default = index.catch_all if index.catch_all in names else None
         super().__init__(pairs, names, table, name=name, catch_all=catch_all or default, subset=subset)
@@ -78,11 +79,11 @@ class Shards(PairReader):
     def image(self, index: int) -> Tensor:
         """Reads the image alone, uint8 [3, H, W]."""
         path = self.pairs[index].image
-        return decode_photograph(self._content(path), path, self.name)
+        return decode_photograph(self._content(path, *self._images[path]), path, self.name)
 
     def read_raw_ids(self, path: Path) -> Tensor:
         """Reads a mask as it is, uint8 [H, W]."""
-        return decode_ids(self._content(path), path, self.name)
+        return decode_ids(self._content(path, *self._masks[path]), path, self.name)
 
     def paths(self, index: int) -> tuple[Path, ...]:
         """None: they are no files of their own."""
@@ -91,8 +92,7 @@ class Shards(PairReader):
     def _check_files(self) -> None:
         """The index says where they are, and the shards have the size that it says."""
 
-    def _content(self, path: Path) -> bytes:
-        shard, member = self._places[path]
+    def _content(self, path: Path, shard: Shard, member: Member) -> bytes:
         for _ in range(2):  # what was kept of it may be damaged
             content = self.store.read(shard, member)
             if len(content) == member.length and member.crc in (None, zlib.crc32(content)):
