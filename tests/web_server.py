@@ -13,6 +13,7 @@ from pathlib import Path
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each answer waits 40 ms for the client's acknowledgement
     server: Server
 
     def log_message(self, *arguments: object) -> None:

@@ -11,11 +11,13 @@ from torch import Tensor
 
 from mdpseg.data.readers.classes import read_classes
 from mdpseg.data.readers.decode import decode_ids, decode_photograph
-from mdpseg.data.readers.pairs import IGNORED, Pair, PairReader, id_table
+from mdpseg.data.readers.pairs import IGNORED, Pair, PairReader, Sample, id_table
 from mdpseg.data.readers.subset import Subset
 from mdpseg.data.shards.index import Member, Shard
 from mdpseg.data.shards.store import LocalShards, Store
 from mdpseg.errors import BadFileError, UserError
+
+_NEAR = 2**14  # bytes between an image and its mask that are read along
 
 
 class Shards(PairReader):
@@ -57,6 +59,7 @@ class Shards(PairReader):
         index, place = self.store.index, self.store.location
         names = _names(index.classes, classes, place, name) if labelled else []
         pairs = []
+        self._ahead: dict[Path, bytes] = {}
         self._images: dict[Path, tuple[Shard, Member]] = {}
         self._masks: dict[Path, tuple[Shard, Member]] = {}
         for row in index.rows:
@@ -76,6 +79,14 @@ class Shards(PairReader):
         default = index.catch_all if index.catch_all in names else None
         super().__init__(pairs, names, table, name=name, catch_all=catch_all or default, subset=subset)
 
+    def __getitem__(self, index: int) -> Sample:
+        """Reads one image with its mask, see :class:`PairReader`; in one go where they lie side by side."""
+        self._ahead = self._read_both(self.pairs[index])
+        try:
+            return super().__getitem__(index)
+        finally:
+            self._ahead = {}
+
     def image(self, index: int) -> Tensor:
         """Reads the image alone, uint8 [3, H, W]."""
         path = self.pairs[index].image
@@ -92,15 +103,35 @@ class Shards(PairReader):
     def _check_files(self) -> None:
         """The index says where they are, and the shards have the size that it says."""
 
+    def _read_both(self, pair: Pair) -> dict[Path, bytes]:
+        """The contents of an image and its mask; none where they do not lie side by side, or are damaged."""
+        (shard, image), (_, mask) = self._images[pair.image], self._masks.get(pair.mask, (None, None))
+        if mask is None or not 0 <= mask.offset - image.offset - image.length <= _NEAR:
+            return {}
+        both = Member(image.offset, mask.offset + mask.length - image.offset, None)
+        for _ in range(2):  # what was kept of them may be damaged
+            content = self.store.read(shard, both)
+            parts = {pair.image: content[: image.length], pair.mask: content[mask.offset - image.offset :]}
+            if _whole(parts[pair.image], image) and _whole(parts[pair.mask], mask):
+                return parts
+            self.store.forget(shard, both)
+        return {}
+
     def _content(self, path: Path, shard: Shard, member: Member) -> bytes:
+        if path in self._ahead:
+            return self._ahead[path]
         for _ in range(2):  # what was kept of it may be damaged
             content = self.store.read(shard, member)
-            if len(content) == member.length and member.crc in (None, zlib.crc32(content)):
+            if _whole(content, member):
                 return content
             self.store.forget(shard, member)
         raise BadFileError(
             self.name, path, "damaged", f"{path} is damaged, its checksum is not the index's", "copy its shard again"
         )
+
+
+def _whole(content: bytes, member: Member) -> bool:
+    return len(content) == member.length and member.crc in (None, zlib.crc32(content))
 
 
 def _names(known: list[str] | None, given: str | Path | Sequence[Any] | None, place: Path, dataset: str) -> list[str]:
