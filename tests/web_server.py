@@ -28,22 +28,25 @@ class Handler(BaseHTTPRequestHandler):
 
     def serve(self, ranges: bool = True, etag: str | None = '"one"') -> None:
         """The file, or the asked part of it."""
-        content = self.content()
-        if content is None:
+        path = self.server.root / self.path.lstrip("/")
+        if not path.is_file():
             self.status(404)
             return
+        size = path.stat().st_size
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")) if ranges else None
         if asked and self.headers.get("If-Range", etag) != etag:
             asked = None
         if asked is None:
-            self.send(200, content, etag)
+            self.send(200, path.read_bytes(), etag)
             return
         start = int(asked[1])
-        end = min(int(asked[2] or len(content) - 1), len(content) - 1)
+        end = min(int(asked[2] or size - 1), size - 1)
         if start > end:
-            self.send(416, b"", etag, f"bytes */{len(content)}")
-        else:
-            self.send(206, content[start : end + 1], etag, f"bytes {start}-{end}/{len(content)}")
+            self.send(416, b"", etag, f"bytes */{size}")
+            return
+        with path.open("rb") as file:
+            file.seek(start)
+            self.send(206, file.read(end + 1 - start), etag, f"bytes {start}-{end}/{size}")
 
     def content(self) -> bytes | None:
         path = self.server.root / self.path.lstrip("/")
