@@ -53,6 +53,19 @@ def demo(
 
 
 @app.command()
+def init(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH [PATH]...", help="Folders of your datasets.")],
+    out: Annotated[Path, typer.Option(help="The recipe to write; others lie beside it.")] = Path("recipe.yaml"),
+    target: Annotated[str | None, typer.Option(help="Dataset to fine-tune on; default: the only one.")] = None,
+) -> None:
+    """Look at folders of images and masks, and write a recipe that runs."""
+    from mdpseg.data.start import start
+
+    for line in start(paths, out, target):
+        typer.echo(line)
+
+
+@app.command()
 def pretrain(
     recipe: Recipe, overrides: Overrides = None, resume: Resume = False, devices: Devices = None, nodes: Nodes = None
 ) -> None:

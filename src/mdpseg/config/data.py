@@ -23,12 +23,15 @@ class DatasetConfig(Settings):
     """One dataset: where it lies and how it is read."""
 
     name: str = Field(pattern=r"^[\w.+-]+$", description="How its classes are called: `name/class`.")
-    reader: Literal["voc2012", "ade20k", "cocostuff", "cityscapes", "folder", "toy"]
+    reader: Literal["voc2012", "ade20k", "cocostuff", "cityscapes", "folder", "shards", "toy"]
     path: Path | None = Field(None, description="The dataset's root; relative to `data_root`.")
+    url: str | None = Field(None, pattern=r"^https?://", description="`shards` only: address, in place of `path`.")
+    cache: Path | None = Field(None, description="`shards` by url: folder that keeps what was read last.")
+    cache_gb: Annotated[float, Field(gt=0)] = Field(10.0, description="`shards` by url: most gigabytes in the cache.")
     split: str = "train"
     images: Path | None = Field(None, description="`folder` only: images, where not path/images/split.")
     masks: Path | None = Field(None, description="`folder` only: masks, where not path/masks/split.")
-    classes: Path | list[str] | None = Field(None, description="`folder` only: class list, where not path/classes.txt.")
+    classes: Path | list[str] | None = Field(None, description="`folder`, `shards`: where not path/classes.txt.")
     catch_all: str | None = Field(None, description="The class that collects the rest; readers know their own.")
     subset: SubsetConfig = SubsetConfig()
     unlabelled: bool = Field(
@@ -43,6 +46,9 @@ class DatasetConfig(Settings):
         if self.reader == "toy":
             if self.world is None:
                 raise ValueError(f"dataset {self.name!r} has reader toy and no `world`; name one, such as world: fine")
+        elif self.reader == "shards":
+            if (self.path is None) == (self.url is None):
+                raise ValueError(f"dataset {self.name!r} has reader shards and needs either `path` or `url`")
         elif self.path is None:
             parts = ["images"] if self.unlabelled else ["images", "masks", "classes"]
             if self.reader != "folder":

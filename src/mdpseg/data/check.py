@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import track
 
 from mdpseg.config import DatasetConfig, EvaluateConfig, FinetuneConfig, PretrainConfig
 from mdpseg.data.class_shares import ClassShares, draw_shares, shares_text, write_shares
 from mdpseg.data.duplicates import same_bytes, same_look
+from mdpseg.data.entries import RECIPES
 from mdpseg.data.examine import examine
 from mdpseg.data.loader import Reader
 from mdpseg.data.merge import read_mapping
@@ -25,8 +25,6 @@ from mdpseg.files import write_text
 from mdpseg.recipe import load_any
 
 AnyConfig = PretrainConfig | FinetuneConfig | EvaluateConfig
-
-_RECIPES: dict[str, type[BaseModel]] = {"datasets": PretrainConfig, "train": FinetuneConfig, "dataset": EvaluateConfig}
 
 
 @dataclass
@@ -118,7 +116,7 @@ def check(config: AnyConfig | str | Path, overrides: Sequence[str] = (), *, work
     Raises:
         UserError: the recipe itself is wrong, or a process that reads died.
     """
-    loaded = load_any(Path(config), _RECIPES, overrides) if isinstance(config, (str, Path)) else config
+    loaded = load_any(Path(config), RECIPES, overrides) if isinstance(config, (str, Path)) else config
     assert isinstance(loaded, AnyConfig)
     entries = _entries(loaded)
     problems: list[Problem] = []

@@ -10,6 +10,8 @@ from mdpseg.data.loader import Reader
 from mdpseg.data.readers import ADE20K, VOC2012, Cityscapes, COCOStuff, Folder, PairReader
 from mdpseg.data.readers.subset import Subset
 from mdpseg.data.readers.unlabelled import Images, Unlabelled
+from mdpseg.data.shards.reader import Shards
+from mdpseg.data.shards.store import Cache, RemoteShards
 from mdpseg.data.toy import ToyWorld
 from mdpseg.errors import UserError
 from mdpseg.label_space import CatchAll, LabelSpace
@@ -72,9 +74,36 @@ def _labelled(config: DatasetConfig, data_root: Path) -> PairReader | ToyWorld:
             name=config.name,
             catch_all=config.catch_all,
         )
+    if config.reader == "shards":
+        return _shards(config, data_root)
     assert config.path is not None  # its configuration checks it
     layout = _LAYOUTS[config.reader]
     return layout(data_root / config.path, config.split, subset=_subset(config, data_root), name=config.name)
+
+
+def _shards(config: DatasetConfig, data_root: Path) -> Shards:
+    classes = config.classes
+    if config.url is not None:
+        cache = Cache(config.cache, round(config.cache_gb * 10**9)) if config.cache else None
+        store: RemoteShards | Path = RemoteShards(config.url, config.name, cache)
+    else:
+        assert config.path is not None  # its configuration checks it
+        store = data_root / config.path
+        if (store / config.split).is_dir():
+            store /= config.split
+        elif "split" in config.model_fields_set:
+            raise UserError(
+                f"{config.name}: no folder {store / config.split}; expected the shards of split {config.split!r} "
+                f"there. Leave `split` out to read those in {store} itself."
+            )
+    return Shards(
+        store,
+        classes if isinstance(classes, list) or classes is None else data_root / classes,
+        subset=_subset(config, data_root),
+        name=config.name,
+        catch_all=config.catch_all,
+        labelled=not config.unlabelled,
+    )
 
 
 def label_space_of(readers: Sequence[Reader], catch_all_as: CatchAll = "private") -> LabelSpace:

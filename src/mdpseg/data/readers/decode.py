@@ -58,7 +58,11 @@ def read_image(path: Path, dataset: str) -> Tensor:
     Raises:
         BadFileError: (a UserError) the file is missing, truncated, damaged, of 16 bits grey, or of another format.
     """
-    content = _bytes(path, dataset)
+    return decode_photograph(read_bytes(path, dataset), path, dataset)
+
+
+def decode_photograph(content: bytes, path: Path, dataset: str) -> Tensor:
+    """As :func:`read_image`, of a file's content; the path is for messages."""
     if content.startswith(_PNG):
         return _pixels(_open_png(content, path, dataset), path, dataset)
     jpeg = content.startswith(b"\xff\xd8")
@@ -87,7 +91,12 @@ def read_ids(path: Path, dataset: str) -> Tensor:
     Raises:
         BadFileError: (a UserError) the file is missing, damaged, not a PNG, has colours, or is not of 8 bits.
     """
-    image, depth, kind = _open_mask(path, dataset)
+    return decode_ids(read_bytes(path, dataset), path, dataset)
+
+
+def decode_ids(content: bytes, path: Path, dataset: str) -> Tensor:
+    """As :func:`read_ids`, of a file's content; the path is for messages."""
+    image, depth, kind = _open_mask(content, path, dataset)
     if kind not in (_GREY, _PALETTE):
         raise BadFileError(
             dataset,
@@ -121,7 +130,7 @@ def read_colours(path: Path, dataset: str) -> Tensor:
     Raises:
         BadFileError: (a UserError) the file is missing, truncated or damaged, not a PNG, grey, or of 16 bits.
     """
-    image, depth, kind = _open_mask(path, dataset)
+    image, depth, kind = _open_mask(read_bytes(path, dataset), path, dataset)
     if kind in (_GREY, _GREY_ALPHA) or depth == 16:
         shade = "grey" if kind in (_GREY, _GREY_ALPHA) else "RGB"
         raise BadFileError(
@@ -134,7 +143,12 @@ def read_colours(path: Path, dataset: str) -> Tensor:
     return _pixels(image, path, dataset)
 
 
-def _bytes(path: Path, dataset: str) -> bytes:
+def read_bytes(path: Path, dataset: str) -> bytes:
+    """The content of an image file.
+
+    Raises:
+        BadFileError: (a UserError) the file is missing, empty, larger than is read, or no regular file.
+    """
     try:
         status = path.stat()
         if status.st_size > LARGEST_FILE:
@@ -162,9 +176,8 @@ def _refuse_too_large(size: tuple[int, int] | None, path: Path, dataset: str) ->
         raise _too_large(path, dataset, f"{size[0]}x{size[1]} pixels", MOST_PIXELS)
 
 
-def _open_mask(path: Path, dataset: str) -> tuple[Image.Image, int, int]:
+def _open_mask(content: bytes, path: Path, dataset: str) -> tuple[Image.Image, int, int]:
     """The mask, and the bit depth and color type that stand at fixed places of a PNG."""
-    content = _bytes(path, dataset)
     if not content.startswith(_PNG):
         wrong, todo = f"mask {path} is not a PNG file", "masks must be PNG, which keeps ids exactly"
         raise BadFileError(dataset, path, "format", wrong, todo)

@@ -144,11 +144,15 @@ class PairReader:
 
     def read_mask(self, path: Path) -> Tensor:
         """Reads a mask file as local ids, uint8 [H, W], 255 where ignored."""
-        raw = read_ids(path, self.name)
+        raw = self.read_raw_ids(path)
         local = look_up(raw, self.table)
         if bool((local.numpy() == REFUSED).any()):
             self._refuse(raw, path)
         return local
+
+    def read_raw_ids(self, path: Path) -> Tensor:
+        """Reads a mask file as it is, uint8 [H, W]."""
+        return read_ids(path, self.name)
 
     def _refuse(self, raw: Tensor, path: Path) -> None:
         allowed = self._allowed_ids()

@@ -1,0 +1,1 @@
+"""``mdpseg data get``: public datasets from their official addresses, ready for the readers."""

@@ -1,0 +1,56 @@
+import numpy as np
+from PIL import Image
+
+from mdpseg.data.inspect import CELL, inspect
+from tests import tiny
+from tests.data.readers.files import original
+
+
+def test_the_sheet_of_a_recipe(tmp_path, mdpseg_command):
+    entry = tiny.image_folder(tmp_path / "d", ids=(0, 0, 0, 1), count=5)
+    bare = {**entry, "name": "bare", "unlabelled": True}
+    recipe = tiny.write_recipe(
+        tmp_path / "r.yaml", tiny.pretraining(tmp_path / "run", datasets=[entry, tiny.toy("fine"), bare])
+    )
+    code, said, _ = mdpseg_command("data", "inspect", recipe, "--out", tmp_path / "sheet.png", "--images", 3)
+    assert code == 0
+    assert "mine (train): 5 images, 3 classes; 2 classes in the sample of 3 images, 0.0% is ignored" in said
+    assert "bare (train): 5 images, 0 classes, without labels" in said
+    share = float(next(line for line in said.splitlines() if line.startswith("  a ")).split()[1].rstrip("%"))
+    assert 72 < share < 78  # a quarter is class b
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > 6 * CELL
+        assert len(np.unique(np.asarray(sheet).reshape(-1, 3), axis=0)) > 1000
+
+
+def test_a_sample_is_the_seeds(tmp_path):
+    tiny.image_folder(tmp_path / "d", count=8)
+    entry = f"{{name: m, reader: folder, path: {tmp_path / 'd'}}}"
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        inspect(entry, tmp_path / f"{name}.png", images=3, seed=seed)
+    a, b, c = ((tmp_path / f"{name}.png").read_bytes() for name in "abc")
+    assert a == b != c
+
+
+def test_ignored_pixels_stay_as_they_are(tmp_path):
+    tiny.image_folder(tmp_path / "d", ids=(255,), count=1)
+    (looked,) = inspect(f"{{name: m, reader: folder, path: {tmp_path / 'd'}}}", tmp_path / "a.png")
+    assert looked.shares.ignored() == 1
+    with Image.open(tmp_path / "d" / "images" / "train" / "0.jpg") as image:
+        assert np.abs(np.asarray(looked.cells[0]).max() - np.asarray(image).max()) < 20
+        assert np.array_equal(np.asarray(looked.cells[0].crop((86, 90, 134, 130))), np.asarray(image))
+
+
+def test_a_folder_that_init_knows(tmp_path, mdpseg_command):
+    code, said, _ = mdpseg_command("data", "inspect", original("voc2012"), "--out", tmp_path / "sheet.webp")
+    assert code == 0
+    assert "voc2012 (train): 3 images, 21 classes" in said
+    assert "voc2012 (val): 3 images, 21 classes" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["sheet.webp"]
+
+
+def test_what_cannot_be_inspected(tmp_path, mdpseg_command):
+    for arguments in ([tmp_path], ["nowhere.yaml"], [tmp_path, "--out", "sheet.txt"]):
+        code, _, err = mdpseg_command("data", "inspect", *arguments)
+        assert code == 2
+        assert err.count("\n") == 1

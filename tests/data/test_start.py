@@ -1,0 +1,265 @@
+"""``mdpseg init``: layouts are recognised, and the recipes that are written run."""
+
+import numpy as np
+import pytest
+import torch
+import webdataset
+import yaml
+from PIL import Image
+
+import mdpseg
+from mdpseg.config import DatasetConfig, FinetuneConfig, PretrainConfig
+from mdpseg.data import layouts
+from mdpseg.data.open import open_dataset
+from mdpseg.data.shards.pack import pack
+from mdpseg.data.start import start
+from mdpseg.recipe import load
+from tests import tiny
+from tests.data.readers.files import ORIGINALS, original, write_image, write_lines, write_mask
+from tests.data.test_open import config
+
+QUICK = ["iterations=2", "workers=0", "batch_size=8", "augment.crop=32", "sampling=equal"] + [
+    f"network.{key}={value}" for key, value in tiny.FAST_NETWORK.items()
+]
+
+
+def entries(path):
+    content = yaml.safe_load(path.read_text())
+    return {entry["name"]: entry for entry in content["datasets"]}
+
+
+def pair(images, masks, key="1", ids=(0, 1, 255), suffix=".jpg"):
+    write_image(images / f"{key}{suffix}", 40, 48)
+    write_mask(masks / f"{key}.png", ids, 40, 48)
+
+
+@pytest.mark.slow
+def test_the_original_layouts(tmp_path, monkeypatch):
+    if not ORIGINALS.is_dir():
+        pytest.skip("no ../shared/data/original-layouts beside the repository")
+    monkeypatch.chdir(tmp_path)
+    start([ORIGINALS], tmp_path / "recipe.yaml")
+    found = {name: (entry["reader"], entry.get("split")) for name, entry in entries(tmp_path / "recipe.yaml").items()}
+    known = {
+        "ade20k": ("ade20k", "validation"),
+        "cityscapes": ("cityscapes", "train"),
+        "cocostuff": ("cocostuff", "train2017"),
+        "voc2012": ("voc2012", "train"),
+    }
+    assert known.items() <= found.items()
+    assert len(found) == 5  # and CamVid, by its reader or as two folders
+    mdpseg.pretrain(tmp_path / "recipe.yaml", [*QUICK, f"out={tmp_path / 'run'}"])
+    assert (tmp_path / "run" / "weights.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_all_folders_of_photographs(tmp_path, monkeypatch):
+    root = ORIGINALS.parent
+    if not root.is_dir():
+        pytest.skip("no ../shared/data beside the repository")
+    monkeypatch.chdir(tmp_path)
+    said = start([root], tmp_path / "recipe.yaml", "msrc")
+    assert any("original-layouts: passed over" in line for line in said)
+    written = entries(tmp_path / "recipe.yaml")
+    assert written["camvid"] == {"name": "camvid", "reader": "folder", "path": str(root / "camvid"), "split": "train"}
+    rest = {name: entry.get("catch_all") for name, entry in written.items()}
+    assert rest == {
+        **{"camvid": None, "ccp": "null", "facade": "others"},
+        **{"msrc": None, "pets": "background", "voc2012": "background"},
+    }
+    mdpseg.pretrain(tmp_path / "recipe.yaml", [*QUICK, f"out={tmp_path / 'run'}"])
+    finetune = load(tmp_path / "recipe-finetune.yaml", FinetuneConfig)
+    assert (finetune.train.name, finetune.val.split) == ("msrc", "val")
+
+
+def test_a_newcomers_folder_runs(tmp_path, mdpseg_command, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for i in range(4):
+        pair(tmp_path / "my photos" / "JPEGImages", tmp_path / "my photos" / "labels", f"{i}", (0, 0, 0, 3, 255))
+    code, said, _ = mdpseg_command("init", "my photos")
+    assert code == 0
+    assert (tmp_path / "my-photos-classes.txt").read_text() == ("class_0\nclass_1\nclass_2\nclass_3\n")
+    assert "catch-all" in said
+    (entry,) = entries(tmp_path / "recipe.yaml").values()
+    assert entry["catch_all"] == "class_0"
+    for command, recipe in (("pretrain", "recipe.yaml"), ("finetune", "recipe-finetune.yaml")):
+        quick = [text for text in QUICK if command == "pretrain" or not text.startswith("sampling")]
+        code, _, err = mdpseg_command(command, recipe, *quick)
+        assert code == 0, err
+    code, _, err = mdpseg_command("init", "my photos")
+    assert code == 2
+    assert "recipe.yaml is there already" in err
+
+
+@pytest.mark.parametrize(
+    "images, masks, val",
+    [
+        ("images/train", "masks/train", ("images/val", "masks/val")),
+        ("train/Images", "train/GT", ("valid/Images", "valid/GT")),
+        ("imgs/training", "annotations/training", ("imgs/validation", "annotations/validation")),
+        ("train", "train_labels", ("test", "test_labels")),
+        ("RGB", "Ground-Truth", None),
+        ("inner/x", "inner/y", None),
+        ("JPEGImages", "SegmentationClassPNG", None),
+    ],
+)
+def test_two_folders_of_many_spellings(tmp_path, images, masks, val):
+    root = tmp_path / "mine"
+    pair(root / images, root / masks, ids=(1, 1, 0))
+    if val:
+        pair(root / val[0], root / val[1])
+    start([root], tmp_path / "recipe.yaml")
+    recipe = load(tmp_path / "recipe.yaml", PretrainConfig)
+    (entry,) = recipe.datasets
+    assert open_dataset(entry)[0].mask.unique().tolist() == [0, 1]
+    assert entry.catch_all is None  # class_0 has not most of the pixels
+    finetune = load(tmp_path / "recipe-finetune.yaml", FinetuneConfig)
+    assert (finetune.val is not None) == (val is not None)
+    if finetune.val:
+        assert len(open_dataset(finetune.val)) == 1
+
+
+def test_lists_of_ids_are_splits(tmp_path):
+    root = tmp_path / "mine"
+    for key in "abc":
+        pair(root / "JPEGImages", root / "SegmentationClass", key)
+    write_lines(root / "ImageSets" / "Segmentation" / "train.txt", ["a", "b"])
+    write_lines(root / "ImageSets" / "Segmentation" / "val.txt", ["c"])
+    write_lines(root / "class_names.txt", ["background", "thing"])
+    start([root], tmp_path / "recipe.yaml")
+    finetune = load(tmp_path / "recipe-finetune.yaml", FinetuneConfig)
+    assert [sample.id for sample in open_dataset(finetune.train)] == ["a", "b"]
+    assert [sample.id for sample in open_dataset(finetune.val)] == ["c"]
+    assert open_dataset(finetune.train).classes == ["background", "thing"]
+    assert finetune.train.catch_all == "background"
+
+
+def test_masks_of_colours_get_a_class_list_of_colours(tmp_path):
+    root = tmp_path / "mine"
+    write_image(root / "images" / "a.jpg", 40, 48)
+    colours = np.zeros((40, 48, 3), np.uint8)
+    colours[:10] = (128, 64, 0)
+    (root / "masks").mkdir()
+    Image.fromarray(colours).save(root / "masks" / "a.png")
+    start([root], tmp_path / "recipe.yaml")
+    (entry,) = load(tmp_path / "recipe.yaml", PretrainConfig).datasets
+    reader = open_dataset(entry)
+    assert reader.classes == ["class_0", "class_1"]
+    assert reader.catch_all == "class_0"
+    assert reader[0].mask.flatten().bincount().tolist() == [30 * 48, 10 * 48]
+
+
+@pytest.mark.parametrize(
+    "lines, names", [(["__ignore__", "bg", "cat"], ["bg", "cat"]), (["bg"], ["class_0", "class_1"])]
+)
+def test_class_lists_that_do_not_fit_as_they_are(tmp_path, lines, names):
+    pair(tmp_path / "d" / "images", tmp_path / "d" / "masks")
+    write_lines(tmp_path / "d" / "labels.txt", lines)
+    start([tmp_path / "d"], tmp_path / "recipe.yaml")
+    (entry,) = load(tmp_path / "recipe.yaml", PretrainConfig).datasets
+    assert open_dataset(entry).classes == names
+
+
+def test_shards_with_and_without_index(tmp_path):
+    reader = open_dataset(config(**tiny.image_folder(tmp_path / "d")))
+    for split in ("train", "val"):
+        pack(reader, tmp_path / "packed" / split, workers=0)
+    (tmp_path / "foreign").mkdir()
+    image, mask = (next((tmp_path / "d").rglob(name)).read_bytes() for name in ("0.jpg", "0.png"))
+    with webdataset.TarWriter(str(tmp_path / "foreign" / "a-0.tar"), encoder=False) as writer:
+        writer.write({"__key__": "k", "jpg": image, "png": mask})
+    start([tmp_path / "packed", tmp_path / "foreign"], tmp_path / "recipe.yaml", "packed")
+    packed, foreign = map(open_dataset, load(tmp_path / "recipe.yaml", PretrainConfig).datasets)
+    assert (packed.classes, len(packed)) == (["a", "b", "c"], 2)
+    assert (foreign.classes, len(foreign)) == (["class_0", "class_1", "class_2"], 1)
+    assert load(tmp_path / "recipe-finetune.yaml", FinetuneConfig).val.split == "val"
+
+
+def nothing(root):
+    (root / "stuff").mkdir(parents=True)
+
+
+def images_alone(root):
+    write_image(root / "images" / "a.jpg")
+
+
+def black_and_white(root):
+    pair(root / "images", root / "masks", ids=(0, 255))
+
+
+def smooth(root):
+    write_image(root / "images" / "a.jpg")
+    (root / "masks").mkdir()
+    write_image(root / "masks" / "a.png", 40, 48)
+
+
+def other_names(root):
+    write_image(root / "images" / "a.jpg")
+    write_mask(root / "masks" / "a_mask.png", [0])
+
+
+@pytest.mark.parametrize(
+    "make, said",
+    [
+        (nothing, "folders stuff, and 0 files; expected images and masks in two folders"),
+        (images_alone, "is no dataset that is known"),
+        (black_and_white, "255 means ignored here"),
+        (smooth, "more than 255 colors"),
+        (other_names, "has no mask; expected"),
+        (lambda root: None, "is no folder"),
+    ],
+)
+def test_what_cannot_be_read_is_one_message_and_nothing_is_written(tmp_path, mdpseg_command, make, said):
+    make(tmp_path / "mine")
+    code, _, err = mdpseg_command("init", tmp_path / "mine", "--out", tmp_path / "out" / "recipe.yaml")
+    assert code == 2
+    assert said in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_target_that_is_not_there(tmp_path, mdpseg_command):
+    pair(tmp_path / "d" / "images", tmp_path / "d" / "masks")
+    code, _, err = mdpseg_command("init", tmp_path / "d", "--target", "e", "--out", tmp_path / "r.yaml")
+    assert code == 2
+    assert "there are d" in err
+
+
+OTHERS = {
+    "vistas": ["config_v2.0.json", "training/images/a.jpg", "validation/images/a.jpg"],
+    "pascal_context": [
+        "VOCdevkit/VOC2010/JPEGImages/a.jpg",
+        "VOCdevkit/VOC2010/SegmentationClassContext/a.png",
+        "VOCdevkit/VOC2010/ImageSets/SegmentationContext/train.txt",
+    ],
+    "bdd100k": ["images/10k/train/a.jpg", "labels/sem_seg/masks/train/a.png"],
+    "oxford_pet": ["images/a.jpg", "annotations/trimaps/a.png", "annotations/trainval.txt"],
+    "camvid": ["CamVid/train/a.png", "CamVid/trainannot/a.png"],
+    "coco_panoptic": ["annotations/panoptic_val2017.json", "val2017/a.jpg"],
+    "coco_instances": ["annotations/instances_val2017.json", "val2017/a.jpg"],
+    "pair_list": ["train.csv", "classes.txt"],
+}
+
+
+@pytest.mark.parametrize("reader", OTHERS)
+def test_layouts_are_told_apart_by_their_files(tmp_path, reader):
+    """Also those whose reader the configuration may not know."""
+    for name in OTHERS[reader]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = [layout.reader for layout in layouts.LAYOUTS if layout.find(tmp_path)]
+    assert found == [reader]
+
+
+def test_a_dataset_in_borrowed_folders_is_not_taken_for_the_original(tmp_path):
+    for split in ("training", "validation"):
+        pair(tmp_path / "mine" / "images" / split, tmp_path / "mine" / "annotations" / split)
+    found = layouts.recognise(tmp_path / "mine")
+    assert (found.reader, list(found.splits)) == ("folder", ["training", "validation"])
+
+
+def test_entries_are_valid_and_torch_reads_them(tmp_path):
+    root = original("voc2012")
+    start([root], tmp_path / "r.yaml")
+    entry = load(next(iter(entries(tmp_path / "r.yaml").values())), DatasetConfig)
+    assert open_dataset(entry)[0].image.dtype == torch.uint8
