@@ -31,7 +31,7 @@ MOST_PIXELS = 89_478_485
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _GREY, _PALETTE, _GREY_ALPHA = 0, 3, 4  # color types in the header of a PNG
-_DAMAGE = (
+DAMAGE = (
     OSError,
     SyntaxError,
     ValueError,
@@ -58,7 +58,11 @@ def read_image(path: Path, dataset: str) -> Tensor:
     Raises:
         BadFileError: (a UserError) the file is missing, truncated, damaged, of 16 bits grey, or of another format.
     """
-    content = _bytes(path, dataset)
+    return decode_photograph(read_bytes(path, dataset), path, dataset)
+
+
+def decode_photograph(content: bytes, path: Path, dataset: str) -> Tensor:
+    """As :func:`read_image`, of a file's content; the path is for messages."""
     if content.startswith(_PNG):
         return _pixels(_open_png(content, path, dataset), path, dataset)
     jpeg = content.startswith(b"\xff\xd8")
@@ -66,12 +70,12 @@ def read_image(path: Path, dataset: str) -> Tensor:
         raise BadFileError(
             dataset, path, "format", f"{path} is not a JPEG, PNG or WebP image", "convert it, re-copy it or remove it"
         )
-    _refuse_too_large(jpeg_size(content) if jpeg else webp_size(content), path, dataset)
+    refuse_too_large(jpeg_size(content) if jpeg else webp_size(content), path, dataset)
     try:
         encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
         return cast(Tensor, decode_image(encoded, ImageReadMode.RGB))  # [3, H, W]
-    except _DAMAGE as error:
-        raise _damaged(path, dataset, error) from error
+    except DAMAGE as error:
+        raise damaged(path, dataset, error) from error
 
 
 def read_ids(path: Path, dataset: str) -> Tensor:
@@ -87,7 +91,12 @@ def read_ids(path: Path, dataset: str) -> Tensor:
     Raises:
         BadFileError: (a UserError) the file is missing, damaged, not a PNG, has colours, or is not of 8 bits.
     """
-    image, depth, kind = _open_mask(path, dataset)
+    return decode_ids(read_bytes(path, dataset), path, dataset)
+
+
+def decode_ids(content: bytes, path: Path, dataset: str) -> Tensor:
+    """As :func:`read_ids`, of a file's content; the path is for messages."""
+    image, depth, kind = _open_mask(content, path, dataset)
     if kind not in (_GREY, _PALETTE):
         raise BadFileError(
             dataset,
@@ -108,12 +117,13 @@ def read_ids(path: Path, dataset: str) -> Tensor:
     return torch.from_numpy(np.array(image, dtype=np.uint8))  # [H, W]
 
 
-def read_colours(path: Path, dataset: str) -> Tensor:
+def read_colours(path: Path, dataset: str, because: str = "the class list gives colors") -> Tensor:
     """Reads a mask whose pixel values are colours: an RGB PNG, or a palette PNG (its palette's colours).
 
     Args:
         path: the PNG file; an alpha channel is left out.
         dataset: the dataset's name, for messages.
+        because: why colours are expected, for messages.
 
     Returns:
         uint8 [3, H, W], RGB.
@@ -121,20 +131,25 @@ def read_colours(path: Path, dataset: str) -> Tensor:
     Raises:
         BadFileError: (a UserError) the file is missing, truncated or damaged, not a PNG, grey, or of 16 bits.
     """
-    image, depth, kind = _open_mask(path, dataset)
+    image, depth, kind = _open_mask(read_bytes(path, dataset), path, dataset)
     if kind in (_GREY, _GREY_ALPHA) or depth == 16:
         shade = "grey" if kind in (_GREY, _GREY_ALPHA) else "RGB"
         raise BadFileError(
             dataset,
             path,
             "format",
-            f"mask {path} is {depth}-bit {shade}, but the class list gives colors, so 8-bit RGB is expected",
-            "leave the colors out of the class list if the mask holds ids",
+            f"mask {path} is {depth}-bit {shade}, but {because}, so 8-bit RGB is expected",
+            "save it as 8-bit RGB, or leave the colors out of the class list if the mask holds ids",
         )
     return _pixels(image, path, dataset)
 
 
-def _bytes(path: Path, dataset: str) -> bytes:
+def read_bytes(path: Path, dataset: str) -> bytes:
+    """The content of an image file.
+
+    Raises:
+        BadFileError: (a UserError) the file is missing, empty, larger than is read, or no regular file.
+    """
     try:
         status = path.stat()
         if status.st_size > LARGEST_FILE:
@@ -155,16 +170,16 @@ def _too_large(path: Path, dataset: str, size: str, most: int) -> BadFileError:
     return BadFileError(dataset, path, "large", wrong, "shrink it, cut it into tiles or remove it")
 
 
-def _refuse_too_large(size: tuple[int, int] | None, path: Path, dataset: str) -> None:
+def refuse_too_large(size: tuple[int, int] | None, path: Path, dataset: str) -> None:
+    """Complains about more pixels (width, height) than are read, or about a header that names none."""
     if size is None:
-        raise _damaged(path, dataset, ValueError("its header gives no width and height"))
+        raise damaged(path, dataset, ValueError("its header gives no width and height"))
     if size[0] * size[1] > MOST_PIXELS:
         raise _too_large(path, dataset, f"{size[0]}x{size[1]} pixels", MOST_PIXELS)
 
 
-def _open_mask(path: Path, dataset: str) -> tuple[Image.Image, int, int]:
+def _open_mask(content: bytes, path: Path, dataset: str) -> tuple[Image.Image, int, int]:
     """The mask, and the bit depth and color type that stand at fixed places of a PNG."""
-    content = _bytes(path, dataset)
     if not content.startswith(_PNG):
         wrong, todo = f"mask {path} is not a PNG file", "masks must be PNG, which keeps ids exactly"
         raise BadFileError(dataset, path, "format", wrong, todo)
@@ -172,15 +187,15 @@ def _open_mask(path: Path, dataset: str) -> tuple[Image.Image, int, int]:
 
 
 def _open_png(content: bytes, path: Path, dataset: str) -> Image.Image:
-    _refuse_too_large(png_size(content), path, dataset)  # before Pillow, which would only warn
+    refuse_too_large(png_size(content), path, dataset)  # before Pillow, which would only warn
     try:
         image = Image.open(io.BytesIO(content), formats=["PNG"])
-        _refuse_too_large(image.size, path, dataset)  # a second header may say something else
+        refuse_too_large(image.size, path, dataset)  # a second header may say something else
         image.load()
     except BadFileError:
         raise
-    except _DAMAGE as error:
-        raise _damaged(path, dataset, error) from error
+    except DAMAGE as error:
+        raise damaged(path, dataset, error) from error
     return image
 
 
@@ -191,7 +206,8 @@ def _pixels(image: Image.Image, path: Path, dataset: str) -> Tensor:
     return pixels.permute(2, 0, 1).contiguous()  # [3, H, W]
 
 
-def _damaged(path: Path, dataset: str, error: BaseException) -> BadFileError:
+def damaged(path: Path, dataset: str, error: BaseException) -> BadFileError:
+    """What is said of a file that a decoder refuses."""
     reason = " ".join(str(error).split())
     if "cpp:" in reason:  # torchvision puts its own source file and line in front
         reason = reason.partition("cpp:")[2].partition(", ")[2]
