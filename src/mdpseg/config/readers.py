@@ -32,7 +32,9 @@ class TiffConfig(Settings):
 class HuggingFaceConfig(Settings):
     """Which columns of a Hugging Face dataset are read, and from where if not from `path`."""
 
-    hub: str | None = Field(None, pattern=r"^[\w.-]+(/[\w.-]+)?$", description="Name on the hub, such as owner/name.")
+    hub: str | None = Field(
+        None, pattern=r"^\w[\w.-]*(/\w[\w.-]*)?$", description="Name on the hub, such as owner/name."
+    )
     image: str = Field("image", description="Column of the images.")
     mask: str = Field("mask", description="Column of the masks.")
     names: str | None = Field(None, description="Column whose ClassLabel has the class names, if not the masks' own.")

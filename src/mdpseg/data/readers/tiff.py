@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -121,9 +122,13 @@ def _opened(content: bytes, path: Path, dataset: str) -> Iterator[Any]:
     except ImportError:
         raise UserError(f'{dataset}: {path} is a TIFF, which needs rasterio: pip install "mdpseg[tiff]".') from None
     try:
-        with rasterio.Env(GDAL_NUM_THREADS="1", CPL_LOG="/dev/null"), MemoryFile(content) as memory:
+        with rasterio.Env(GDAL_NUM_THREADS="1"), MemoryFile(content) as memory:
             try:
-                file = memory.open(driver="GTiff", sharing=False)
+                with warnings.catch_warnings():
+                    warnings.simplefilter(
+                        "ignore", rasterio.errors.NotGeoreferencedWarning
+                    )  # where it lies is no matter
+                    file = memory.open(driver="GTiff", sharing=False)
             except (rasterio.errors.RasterioError, ValueError) as error:
                 raise damaged(path, dataset, error) from error
             with file:
