@@ -127,12 +127,10 @@ def coco(text: str) -> Callable[[Path, Path], list]:
     return case
 
 
-def coco_text(file_name: str = "0.jpg", segmentation: object = None, side: int = 10) -> str:
+def coco_text(file_name: str = "0.jpg", segmentation: object = None, height: int = 8, width: int = 10) -> str:
     return json.dumps(
         {
-            "images": [
-                {"id": 1, "file_name": file_name, "height": min(side, 8) if side < 100 else side, "width": side}
-            ],
+            "images": [{"id": 1, "file_name": file_name, "height": height, "width": width}],
             "categories": [{"id": 1, "name": "car"}],
             "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "segmentation": segmentation}],
         }
@@ -212,7 +210,7 @@ CASES = {
     "`../../` in a list of image and mask": way_out_in_a_list_of_pairs,
     "`../../` in a COCO annotation file": coco(coco_text("../../secret.jpg")),
     "COCO annotations that nest without end": coco(hostile.deep_json()),
-    "COCO annotations that claim an image of 10^12 pixels": coco(coco_text(side=10**6)),
+    "COCO annotations that claim an image of 10^12 pixels": coco(coco_text(height=10**6, width=10**6)),
     "a COCO polygon a billion pixels away": coco(coco_text(segmentation=[[0, 0, 1e9, 0, 1e9, 1e9]])),
     "COCO run lengths that are longer than the image": coco(
         coco_text(segmentation={"size": [8, 10], "counts": [0, 4_000_000_000]})

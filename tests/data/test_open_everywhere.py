@@ -108,6 +108,7 @@ def test_data_check_lists_what_is_wrong(tmp_path):
     assert found == {("missing", "list"), ("format", "coco"), ("id", "tiff")}
 
 
+@pytest.mark.slow
 def test_pretraining_on_three_of_them(tmp_path, mdpseg_command):
     instances.build(made(tmp_path / "coco"))
     huggingface.parquet(tmp_path / "hf")
