@@ -83,6 +83,15 @@ def webp_bomb(path: Path, side: int = 16_383) -> Path:
     return path
 
 
+def tiff_bomb(path: Path, side: int = 50_000) -> Path:
+    """A grey TIFF of side x side pixels, which says that its one strip is empty."""
+    # tag, type 3 or 4 (16 or 32 bits), count, value: width, height, bits, compression, colors, offset, rows, bytes
+    tags = [(256, side), (257, side), (258, 8), (259, 1), (262, 1), (273, 0), (278, side), (279, 0)]
+    entries = b"".join(struct.pack("<HHII", tag, 4 if value > 65535 else 3, 1, value) for tag, value in tags)
+    path.write_bytes(b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4))
+    return path
+
+
 def deep_json(levels: int = 100_000) -> str:
     return "[" * levels + "]" * levels
 

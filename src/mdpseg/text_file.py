@@ -26,10 +26,11 @@ def read_text(path: Path, where: str, most: int = LARGEST_TEXT) -> str:
         UserError: it cannot be read, is no regular file, is larger than ``most`` bytes, or is not UTF-8.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) and not path.is_dir():
             raise OSError(errno.EINVAL, "no regular file")  # a pipe would be waited for, /dev/zero never ends
         with path.open("rb") as file:
-            content = file.read(most + 1)
+            content = file.read(min(most, status.st_size) + 1)  # Python makes room for as much as it is asked for
     except OSError as error:
         raise UserError(f"{where} cannot be read ({error.strerror}); correct its path.") from error
     if len(content) > most:

@@ -226,7 +226,7 @@ def test_a_target_that_is_not_there(tmp_path, mdpseg_command):
 
 
 OTHERS = {
-    "vistas": ["config_v2.0.json", "training/images/a.jpg", "validation/images/a.jpg"],
+    "vistas_v2": ["config_v2.0.json", "training/images/a.jpg", "validation/images/a.jpg"],
     "pascal_context": [
         "VOCdevkit/VOC2010/JPEGImages/a.jpg",
         "VOCdevkit/VOC2010/SegmentationClassContext/a.png",
@@ -237,7 +237,7 @@ OTHERS = {
     "camvid": ["CamVid/train/a.png", "CamVid/trainannot/a.png"],
     "coco_panoptic": ["annotations/panoptic_val2017.json", "val2017/a.jpg"],
     "coco_instances": ["annotations/instances_val2017.json", "val2017/a.jpg"],
-    "pair_list": ["train.csv", "classes.txt"],
+    "list": ["train.csv", "classes.txt"],
 }
 
 

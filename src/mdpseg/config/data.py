@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from mdpseg.config.base import Fraction, Positive, Settings
+from mdpseg.config.readers import HuggingFaceConfig, TiffConfig
 
 
 class SubsetConfig(Settings):
@@ -23,20 +24,42 @@ class DatasetConfig(Settings):
     """One dataset: where it lies and how it is read."""
 
     name: str = Field(pattern=r"^[\w.+-]+$", description="How its classes are called: `name/class`.")
-    reader: Literal["voc2012", "ade20k", "cocostuff", "cityscapes", "folder", "shards", "toy"]
+    reader: Literal[
+        "voc2012",
+        "ade20k",
+        "cocostuff",
+        "cityscapes",
+        "folder",
+        "shards",
+        "toy",
+        "coco_instances",
+        "coco_panoptic",
+        "huggingface",
+        "list",
+        "vistas_v1",
+        "vistas_v2",
+        "pascal_context",
+        "pascal_context59",
+        "bdd100k",
+        "oxford_pet",
+        "oxford_pet_breeds",
+        "camvid",
+    ]
     path: Path | None = Field(None, description="The dataset's root; relative to `data_root`.")
     url: str | None = Field(None, pattern=r"^https?://", description="`shards` only: address, in place of `path`.")
     cache: Path | None = Field(None, description="`shards` by url: folder that keeps what was read last.")
     cache_gb: Annotated[float, Field(gt=0)] = Field(10.0, description="`shards` by url: most gigabytes in the cache.")
     split: str = "train"
-    images: Path | None = Field(None, description="`folder` only: images, where not path/images/split.")
-    masks: Path | None = Field(None, description="`folder` only: masks, where not path/masks/split.")
-    classes: Path | list[str] | None = Field(None, description="`folder`, `shards`: where not path/classes.txt.")
+    images: Path | None = Field(None, description="Images, where not path/images/split; `list`: where its paths start.")
+    masks: Path | None = Field(None, description="Masks, where not path/masks/split; `list`: where its paths start.")
+    classes: Path | list[str] | None = Field(None, description="Class list, where not path/classes.txt.")
     catch_all: str | None = Field(None, description="The class that collects the rest; readers know their own.")
     subset: SubsetConfig = SubsetConfig()
     unlabelled: bool = Field(
         False, description="Images without masks (or with, which are not read): pretraining mines labels for them (P)."
     )
+    tiff: TiffConfig | None = Field(None, description="`folder` and `list` only: bands and values of TIFFs.")
+    hf: HuggingFaceConfig | None = Field(None, description="`huggingface` only: hub name, columns, streaming.")
     world: str | None = Field(None, description="`toy` only: which embedded world.")
     size: Positive = Field(128, description="`toy` only: height and width of its images in pixels.")
     count: Positive = Field(500, description="`toy` only: how many images it has.")
@@ -49,13 +72,25 @@ class DatasetConfig(Settings):
         elif self.reader == "shards":
             if (self.path is None) == (self.url is None):
                 raise ValueError(f"dataset {self.name!r} has reader shards and needs either `path` or `url`")
-        elif self.path is None:
+        elif self.path is None and not (self.reader == "huggingface" and self.hf and self.hf.hub):
             parts = ["images"] if self.unlabelled else ["images", "masks", "classes"]
             if self.reader != "folder":
-                raise ValueError(f"dataset {self.name!r} has reader {self.reader} and needs `path`")
+                more = " (or hf: {hub: owner/name})" if self.reader == "huggingface" else ""
+                raise ValueError(f"dataset {self.name!r} has reader {self.reader} and needs `path`{more}")
             if not all(getattr(self, part) for part in parts):
                 instead = ", ".join(f"`{part}`" for part in parts)
                 raise ValueError(f"dataset {self.name!r} has reader folder and needs `path` (or {instead})")
+        return self
+
+    @model_validator(mode="after")
+    def _settings_are_of_its_reader(self) -> Self:
+        for key, readers in {"tiff": ("folder", "list"), "hf": ("huggingface",)}.items():
+            if getattr(self, key) is not None and self.reader not in readers:
+                raise ValueError(
+                    f"dataset {self.name!r} has `{key}`, which is for reader {' or '.join(readers)}, not {self.reader}"
+                )
+        if self.path is not None and self.hf and self.hf.hub:
+            raise ValueError(f"dataset {self.name!r} has both `path` and hf.hub; give one of them")
         return self
 
 

@@ -133,7 +133,9 @@ LAYOUTS: tuple[Layout, ...] = (
            _stems("annotations/panoptic_*.json", "panoptic_")),
     Layout("coco_instances", "COCO instances", ("annotations/instances_*.json",),
            _stems("annotations/instances_*.json", "instances_")),
-    Layout("vistas", "Mapillary Vistas", ("config*.json", "training/images|validation/images"),
+    Layout("vistas_v2", "Mapillary Vistas 2.0", ("config_v2.0.json", "training/images|validation/images"),
+           _those("training", "validation")),
+    Layout("vistas_v1", "Mapillary Vistas 1.2", ("config_v1.2.json|config.json", "training/images|validation/images"),
            _those("training", "validation")),
     Layout("bdd100k", "BDD100K", ("images/10k/*|seg/images/*", "labels/sem_seg/masks/*|seg/labels/*"),
            _folders("images/10k", "seg/images"), ("bdd100k",)),
@@ -141,7 +143,7 @@ LAYOUTS: tuple[Layout, ...] = (
            lambda root: [name for name in ("trainval", "test") if (root / "annotations" / f"{name}.txt").is_file()]),
     Layout("camvid", "CamVid (SegNet)", ("trainannot/*.png|valannot/*.png", "train|val"),
            _those("train", "val", "test"), ("CamVid",)),
-    Layout("pair_list", "lists of pairs", ("train.csv|train.tsv", "classes.txt|classes.yaml"), _stems("*.[ct]sv")),
+    Layout("list", "lists of pairs", ("train.csv|train.tsv", "classes.txt|classes.yaml"), _stems("*.[ct]sv")),
     Layout("shards", "shards", ("*/*.tar",), _shards),
 )  # fmt: skip
 

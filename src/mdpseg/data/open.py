@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from mdpseg.config import DatasetConfig
+from mdpseg.config.readers import HuggingFaceConfig
 from mdpseg.data.loader import Reader
-from mdpseg.data.readers import ADE20K, VOC2012, Cityscapes, COCOStuff, Folder, PairReader
+from mdpseg.data.readers import (
+    ADE20K,
+    BDD100K,
+    VOC2012,
+    CamVid,
+    Cityscapes,
+    COCOInstances,
+    COCOPanoptic,
+    COCOStuff,
+    Folder,
+    HuggingFace,
+    OxfordPet,
+    PairList,
+    PairReader,
+    PASCALContext,
+    Vistas,
+)
 from mdpseg.data.readers.subset import Subset
+from mdpseg.data.readers.tiff import Bands
 from mdpseg.data.readers.unlabelled import Images, Unlabelled
 from mdpseg.data.shards.reader import Shards
 from mdpseg.data.shards.store import Cache, RemoteShards
@@ -16,7 +36,21 @@ from mdpseg.data.toy import ToyWorld
 from mdpseg.errors import UserError
 from mdpseg.label_space import CatchAll, LabelSpace
 
-_LAYOUTS = {"voc2012": VOC2012, "ade20k": ADE20K, "cocostuff": COCOStuff, "cityscapes": Cityscapes}
+# public layouts: a root and a split say all
+_LAYOUTS: Mapping[str, Callable[..., PairReader]] = {
+    "voc2012": VOC2012,
+    "ade20k": ADE20K,
+    "cocostuff": COCOStuff,
+    "cityscapes": Cityscapes,
+    "vistas_v1": partial(Vistas, version="v1.2"),
+    "vistas_v2": partial(Vistas, version="v2.0"),
+    "pascal_context": PASCALContext,
+    "pascal_context59": partial(PASCALContext, num_classes=59),
+    "bdd100k": BDD100K,
+    "oxford_pet": OxfordPet,
+    "oxford_pet_breeds": partial(OxfordPet, breeds=True),
+    "camvid": CamVid,
+}
 
 
 def open_dataset(config: DatasetConfig, data_root: Path = Path()) -> Reader:
@@ -32,9 +66,10 @@ def open_dataset(config: DatasetConfig, data_root: Path = Path()) -> Reader:
     if config.unlabelled:
         if config.reader != "folder":
             return Unlabelled(_labelled(config, data_root))
-        root = data_root / (config.path or Path())
-        folder = data_root / config.images if config.images else root / "images" / config.split
-        return Unlabelled(Images(folder, subset=_subset(config, data_root), name=config.name))
+        images = Images(
+            _images(config, data_root), subset=_subset(config, data_root), name=config.name, bands=_bands(config)
+        )
+        return Unlabelled(images)
     reader = _labelled(config, data_root)
     if config.catch_all is not None:
         if config.catch_all not in reader.classes:
@@ -51,34 +86,77 @@ def _subset(config: DatasetConfig, data_root: Path) -> Subset:
 
 
 def _labelled(config: DatasetConfig, data_root: Path) -> PairReader | ToyWorld:
-    if config.reader == "toy":
-        part = config.subset
-        assert config.world is not None  # its configuration checks it
-        count = part.count or max(1, round((part.fraction or 1) * config.count))
-        if part.list is not None or count > config.count or (part.count and part.fraction):
-            raise UserError(
-                f"Dataset {config.name!r}: a toy world of {config.count} images takes a subset by `fraction` or by "
-                f"`count` up to {config.count}, not by `list`."
-            )
-        return ToyWorld(
-            config.world, split=config.split, count=count, size=config.size, seed=part.seed, name=config.name
-        )
-    if config.reader == "folder":
-        root = data_root / (config.path or Path())
-        classes = config.classes or "classes.txt"
-        return Folder(
-            data_root / config.images if config.images else root / "images" / config.split,
-            data_root / config.masks if config.masks else root / "masks" / config.split,
-            classes if isinstance(classes, list) else (data_root if config.classes else root) / classes,
-            subset=_subset(config, data_root),
-            name=config.name,
-            catch_all=config.catch_all,
-        )
-    if config.reader == "shards":
-        return _shards(config, data_root)
+    if config.reader in _OWN:
+        return _OWN[config.reader](config, data_root)
     assert config.path is not None  # its configuration checks it
     layout = _LAYOUTS[config.reader]
     return layout(data_root / config.path, config.split, subset=_subset(config, data_root), name=config.name)
+
+
+def _toy(config: DatasetConfig, data_root: Path) -> ToyWorld:
+    part = config.subset
+    assert config.world is not None  # its configuration checks it
+    count = part.count or max(1, round((part.fraction or 1) * config.count))
+    if part.list is not None or count > config.count or (part.count and part.fraction):
+        raise UserError(
+            f"Dataset {config.name!r}: a toy world of {config.count} images takes a subset by `fraction` or by "
+            f"`count` up to {config.count}, not by `list`."
+        )
+    return ToyWorld(config.world, split=config.split, count=count, size=config.size, seed=part.seed, name=config.name)
+
+
+def _folder(config: DatasetConfig, data_root: Path) -> Folder:
+    root = data_root / (config.path or Path())
+    return Folder(
+        _images(config, data_root),
+        data_root / config.masks if config.masks else root / "masks" / config.split,
+        _classes(config, data_root, root),
+        subset=_subset(config, data_root),
+        name=config.name,
+        catch_all=config.catch_all,
+        bands=_bands(config),
+    )
+
+
+def _list(config: DatasetConfig, data_root: Path) -> PairList:
+    path = data_root / (config.path or Path())
+    return PairList(
+        path,
+        config.split,
+        _classes(config, data_root, path if path.is_dir() else path.parent),
+        **_elsewhere(config, data_root, "masks"),
+        subset=_subset(config, data_root),
+        name=config.name,
+        catch_all=config.catch_all,
+        bands=_bands(config),
+    )
+
+
+def _coco(kind: type[COCOInstances | COCOPanoptic], config: DatasetConfig, data_root: Path) -> PairReader:
+    return kind(
+        data_root / (config.path or Path()),
+        config.split,
+        **_elsewhere(config, data_root, "annotations"),
+        subset=_subset(config, data_root),
+        name=config.name,
+    )
+
+
+def _huggingface(config: DatasetConfig, data_root: Path) -> HuggingFace:
+    hf = config.hf or HuggingFaceConfig()
+    return HuggingFace(
+        hf.hub or data_root / (config.path or Path()),
+        config.split,
+        config.classes if config.classes is None or isinstance(config.classes, list) else data_root / config.classes,
+        image=hf.image,
+        mask=hf.mask,
+        names=hf.names,
+        stream=hf.stream,
+        cache=data_root / hf.cache if hf.cache else None,
+        subset=_subset(config, data_root),
+        name=config.name,
+        catch_all=config.catch_all,
+    )
 
 
 def _shards(config: DatasetConfig, data_root: Path) -> Shards:
@@ -104,6 +182,40 @@ def _shards(config: DatasetConfig, data_root: Path) -> Shards:
         catch_all=config.catch_all,
         labelled=not config.unlabelled,
     )
+
+
+# readers that take more than a root and a split
+_OWN: Mapping[str, Callable[[DatasetConfig, Path], PairReader | ToyWorld]] = {
+    "toy": _toy,
+    "folder": _folder,
+    "list": _list,
+    "coco_instances": partial(_coco, COCOInstances),
+    "coco_panoptic": partial(_coco, COCOPanoptic),
+    "huggingface": _huggingface,
+    "shards": _shards,
+}
+
+
+def _images(config: DatasetConfig, data_root: Path) -> Path:
+    """Where the images of reader ``folder`` lie."""
+    return data_root / config.images if config.images else data_root / (config.path or "") / "images" / config.split
+
+
+def _elsewhere(config: DatasetConfig, data_root: Path, masks: str) -> dict[str, Any]:
+    """Other places than the layout's own: of the images, and of what the reader calls ``masks``."""
+    places = {"images": config.images, masks: config.masks}
+    return {key: data_root / place for key, place in places.items() if place is not None}
+
+
+def _classes(config: DatasetConfig, data_root: Path, root: Path) -> Path | list[str]:
+    """The class list, or where it lies."""
+    if config.classes is None:
+        return root / "classes.txt"
+    return config.classes if isinstance(config.classes, list) else data_root / config.classes
+
+
+def _bands(config: DatasetConfig) -> Bands:
+    return Bands(config.tiff.bands, config.tiff.range) if config.tiff else Bands()
 
 
 def label_space_of(readers: Sequence[Reader], catch_all_as: CatchAll = "private") -> LabelSpace:

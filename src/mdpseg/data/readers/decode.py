@@ -31,7 +31,7 @@ MOST_PIXELS = 89_478_485
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _GREY, _PALETTE, _GREY_ALPHA = 0, 3, 4  # color types in the header of a PNG
-_DAMAGE = (
+DAMAGE = (
     OSError,
     SyntaxError,
     ValueError,
@@ -70,12 +70,12 @@ def decode_photograph(content: bytes, path: Path, dataset: str) -> Tensor:
         raise BadFileError(
             dataset, path, "format", f"{path} is not a JPEG, PNG or WebP image", "convert it, re-copy it or remove it"
         )
-    _refuse_too_large(jpeg_size(content) if jpeg else webp_size(content), path, dataset)
+    refuse_too_large(jpeg_size(content) if jpeg else webp_size(content), path, dataset)
     try:
         encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
         return cast(Tensor, decode_image(encoded, ImageReadMode.RGB))  # [3, H, W]
-    except _DAMAGE as error:
-        raise _damaged(path, dataset, error) from error
+    except DAMAGE as error:
+        raise damaged(path, dataset, error) from error
 
 
 def read_ids(path: Path, dataset: str) -> Tensor:
@@ -117,12 +117,13 @@ def decode_ids(content: bytes, path: Path, dataset: str) -> Tensor:
     return torch.from_numpy(np.array(image, dtype=np.uint8))  # [H, W]
 
 
-def read_colours(path: Path, dataset: str) -> Tensor:
+def read_colours(path: Path, dataset: str, because: str = "the class list gives colors") -> Tensor:
     """Reads a mask whose pixel values are colours: an RGB PNG, or a palette PNG (its palette's colours).
 
     Args:
         path: the PNG file; an alpha channel is left out.
         dataset: the dataset's name, for messages.
+        because: why colours are expected, for messages.
 
     Returns:
         uint8 [3, H, W], RGB.
@@ -137,8 +138,8 @@ def read_colours(path: Path, dataset: str) -> Tensor:
             dataset,
             path,
             "format",
-            f"mask {path} is {depth}-bit {shade}, but the class list gives colors, so 8-bit RGB is expected",
-            "leave the colors out of the class list if the mask holds ids",
+            f"mask {path} is {depth}-bit {shade}, but {because}, so 8-bit RGB is expected",
+            "save it as 8-bit RGB, or leave the colors out of the class list if the mask holds ids",
         )
     return _pixels(image, path, dataset)
 
@@ -169,9 +170,10 @@ def _too_large(path: Path, dataset: str, size: str, most: int) -> BadFileError:
     return BadFileError(dataset, path, "large", wrong, "shrink it, cut it into tiles or remove it")
 
 
-def _refuse_too_large(size: tuple[int, int] | None, path: Path, dataset: str) -> None:
+def refuse_too_large(size: tuple[int, int] | None, path: Path, dataset: str) -> None:
+    """Complains about more pixels (width, height) than are read, or about a header that names none."""
     if size is None:
-        raise _damaged(path, dataset, ValueError("its header gives no width and height"))
+        raise damaged(path, dataset, ValueError("its header gives no width and height"))
     if size[0] * size[1] > MOST_PIXELS:
         raise _too_large(path, dataset, f"{size[0]}x{size[1]} pixels", MOST_PIXELS)
 
@@ -185,15 +187,15 @@ def _open_mask(content: bytes, path: Path, dataset: str) -> tuple[Image.Image, i
 
 
 def _open_png(content: bytes, path: Path, dataset: str) -> Image.Image:
-    _refuse_too_large(png_size(content), path, dataset)  # before Pillow, which would only warn
+    refuse_too_large(png_size(content), path, dataset)  # before Pillow, which would only warn
     try:
         image = Image.open(io.BytesIO(content), formats=["PNG"])
-        _refuse_too_large(image.size, path, dataset)  # a second header may say something else
+        refuse_too_large(image.size, path, dataset)  # a second header may say something else
         image.load()
     except BadFileError:
         raise
-    except _DAMAGE as error:
-        raise _damaged(path, dataset, error) from error
+    except DAMAGE as error:
+        raise damaged(path, dataset, error) from error
     return image
 
 
@@ -204,7 +206,8 @@ def _pixels(image: Image.Image, path: Path, dataset: str) -> Tensor:
     return pixels.permute(2, 0, 1).contiguous()  # [3, H, W]
 
 
-def _damaged(path: Path, dataset: str, error: BaseException) -> BadFileError:
+def damaged(path: Path, dataset: str, error: BaseException) -> BadFileError:
+    """What is said of a file that a decoder refuses."""
     reason = " ".join(str(error).split())
     if "cpp:" in reason:  # torchvision puts its own source file and line in front
         reason = reason.partition("cpp:")[2].partition(", ")[2]

@@ -9,7 +9,11 @@ from pathlib import Path
 from mdpseg.data.readers.complaints import complain
 from mdpseg.data.readers.decode import IMAGE_SUFFIXES
 from mdpseg.data.readers.pairs import Pair
+from mdpseg.data.readers.subset import read_lines
+from mdpseg.data.readers.tiff import TIFF_SUFFIXES
 from mdpseg.errors import BadFileError, UserError
+
+MASK_SUFFIXES = (".png", *TIFF_SUFFIXES)
 
 
 def one_line_names(text: str) -> list[str]:
@@ -56,32 +60,88 @@ def choose_split(name: str, folder: Path, split: str, aliases: Mapping[str, str]
     return wanted
 
 
-def side_by_side(name: str, images: Path, masks: Path, layout: str) -> list[Pair]:
-    """Pairs of a folder of images and a folder of PNG masks, by the file's name without suffix.
+def inside(folder: Path, relative: str, where: str) -> Path:
+    """The file of a relative path that somebody else wrote down.
+
+    Raises:
+        UserError: it is absolute or empty, or leads out of the folder.
+    """
+    path = Path(relative)
+    if path.is_absolute() or ".." in path.parts or not path.name or "\0" in relative:
+        raise UserError(
+            f"{where} has {relative!r:.60}, which is not inside {folder}; expected a path that stays in it."
+        )
+    return folder / path
+
+
+def listed_ids(name: str, folder: Path, split: str, also: Mapping[str, str] | None = None) -> list[str]:
+    """The ids in a split's list, as VOC has them: one a line, or two paths a line, whose stem is the id.
+
+    Args:
+        name: the dataset's name, for messages.
+        folder: the folder of the lists.
+        split: the list's name without suffix.
+        also: other names of a split.
+
+    Raises:
+        UserError: there is no such list, it is empty, or a path in it leads out of the dataset.
+    """
+    found = {path.stem: path for path in sorted(folder.glob("*.txt"))}
+    chosen = found.get(split) or found.get((also or {}).get(split, ""))
+    if chosen is None:
+        raise UserError(f"{name}: no split {split!r} in {folder}; found: {', '.join(found) or 'none'}.")
+    where = f"{name}: split list {chosen}"
+    ids = sorted({_listed_id(line, where) for line in read_lines(chosen, where)})
+    if not ids:
+        raise UserError(f"{where} names no image; expected one id a line.")
+    return ids
+
+
+def _listed_id(line: str, where: str) -> str:
+    path = Path(line.split(maxsplit=1)[0])
+    if ".." in path.parts:
+        raise UserError(f"{where} has {line!r:.60}, which leads out of the dataset; expected one id a line.")
+    return path.stem
+
+
+def side_by_side(name: str, images: Path, masks: Path, layout: str, tiff: bool = False) -> list[Pair]:
+    """Pairs of a folder of images and a folder of masks, by the file's name without suffix.
 
     Args:
         name: the dataset's name, for messages.
         images: the images' folder; folders inside it are part of the id (``train/0001``).
         masks: the masks' folder, of the same inner structure.
         layout: the expected layout, for messages.
+        tiff: whether images and masks may be TIFFs; else masks are PNGs.
 
     Raises:
         UserError: a folder is missing, there is no image, or two images share a name.
     """
     for folder in (images, masks):
         need_folder(name, folder, layout)
-    return [Pair(key, image, masks / f"{key}.png") for key, image in images_by_id(name, images, layout).items()]
+    tiffs = {path.with_suffix(""): path for path in files_below(masks, TIFF_SUFFIXES)} if tiff else {}
+    return [
+        Pair(key, image, tiffs.get(masks / key, masks / f"{key}.png"))
+        for key, image in images_by_id(name, images, layout, tiff).items()
+    ]
 
 
-def images_by_id(name: str, folder: Path, layout: str) -> dict[str, Path]:
+def images_by_id(name: str, folder: Path, layout: str, tiff: bool = False) -> dict[str, Path]:
     """The images of a folder and those in it, by their path inside it without suffix (``train/0001``).
+
+    Args:
+        name: the dataset's name, for messages.
+        folder: where they are.
+        layout: the expected layout, for messages.
+        tiff: whether TIFFs are among them.
 
     Raises:
         UserError: the folder is missing, there is no image, or two images share a name.
     """
     need_folder(name, folder, layout)
     found: dict[str, Path] = {}
-    for image in files_below(folder, IMAGE_SUFFIXES):
+    suffixes = (*IMAGE_SUFFIXES, *TIFF_SUFFIXES) if tiff else IMAGE_SUFFIXES
+    for image in files_below(folder, suffixes):
         key = image.relative_to(folder).with_suffix("").as_posix()
         if key in found:
             complain(
@@ -92,7 +152,5 @@ def images_by_id(name: str, folder: Path, layout: str) -> dict[str, Path]:
             continue
         found[key] = image
     if not found:
-        raise UserError(
-            f"{name}: no images in {folder}; expected {layout}, files ending in {', '.join(IMAGE_SUFFIXES)}."
-        )
+        raise UserError(f"{name}: no images in {folder}; expected {layout}, files ending in {', '.join(suffixes)}.")
     return found

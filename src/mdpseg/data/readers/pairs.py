@@ -93,7 +93,7 @@ class PairReader:
         self.catch_all = catch_all
         self.table = table
         self.pairs = choose(name, pairs, subset)
-        self._check_files()
+        self.check_files()
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -144,7 +144,10 @@ class PairReader:
 
     def read_mask(self, path: Path) -> Tensor:
         """Reads a mask file as local ids, uint8 [H, W], 255 where ignored."""
-        raw = self.read_raw_ids(path)
+        return self.to_local(self.read_raw_ids(path), path)
+
+    def to_local(self, raw: Tensor, path: Path) -> Tensor:
+        """Local ids of a mask's raw ones, both uint8 [H, W]; the path is for messages."""
         local = look_up(raw, self.table)
         if bool((local.numpy() == REFUSED).any()):
             self._refuse(raw, path)
@@ -173,7 +176,7 @@ class PairReader:
             allowed[:] = True
         return [int(i) for i in allowed.nonzero()]
 
-    def _check_files(self) -> None:
+    def check_files(self) -> None:
         """Complains about each file that is not there, and leaves its pair out."""
         pairs = self.pairs
         for kind in ("image", "mask"):

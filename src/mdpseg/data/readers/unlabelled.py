@@ -10,10 +10,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from mdpseg.data.readers.decode import read_image
 from mdpseg.data.readers.layout import images_by_id
 from mdpseg.data.readers.pairs import Sample
 from mdpseg.data.readers.subset import Subset, choose
+from mdpseg.data.readers.tiff import Bands, read_image_or_tiff
 
 LAYOUT = "a folder of images"
 
@@ -52,19 +52,26 @@ class Images:
     """A folder of images alone; ids as in :class:`mdpseg.data.readers.Folder`.
 
     Args:
-        folder: JPEG, PNG or WebP images, also in folders inside it.
+        folder: JPEG, PNG, WebP or TIFF images, also in folders inside it.
         subset: which part to read, a :class:`Subset` or its keys as a mapping.
         name: the dataset's name, for messages.
+        bands: what is taken of TIFFs.
 
     Raises:
         UserError: a missing folder, no images, two images of one name, a wrong subset.
     """
 
     def __init__(
-        self, folder: str | Path, *, subset: Subset | Mapping[str, Any] | None = None, name: str = "images"
+        self,
+        folder: str | Path,
+        *,
+        subset: Subset | Mapping[str, Any] | None = None,
+        name: str = "images",
+        bands: Bands | None = None,
     ) -> None:
         self.name = name
-        files = [ImageFile(key, image) for key, image in images_by_id(name, Path(folder), LAYOUT).items()]
+        self._bands = bands or Bands()
+        files = [ImageFile(key, image) for key, image in images_by_id(name, Path(folder), LAYOUT, tiff=True).items()]
         self.files = choose(name, files, subset)
 
     def __len__(self) -> int:
@@ -76,7 +83,7 @@ class Images:
 
     def image(self, index: int) -> Tensor:
         """Reads the image, uint8 [3, H, W]."""
-        return read_image(self.files[index].image, self.name)
+        return read_image_or_tiff(self.files[index].image, self.name, self._bands)
 
     def paths(self, index: int) -> tuple[Path, ...]:
         """The image's file."""

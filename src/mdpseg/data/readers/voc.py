@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mdpseg.data.readers.layout import need_folder, one_line_names
+from mdpseg.data.readers.layout import listed_ids, need_folder, one_line_names
 from mdpseg.data.readers.pairs import IGNORED, Pair, PairReader, id_table
-from mdpseg.data.readers.subset import Subset, read_lines
+from mdpseg.data.readers.subset import Subset
 from mdpseg.errors import UserError
 
 NAMES = one_line_names("""
     background, aeroplane, bicycle, bird, boat, bottle, bus, car, cat, chair, cow, diningtable, dog, horse,
     motorbike, person, pottedplant, sheep, sofa, train, tvmonitor""")
+
+_ALSO = {"train_aug": "trainaug", "trainaug": "train_aug"}
 
 LAYOUT = "VOCdevkit/VOC2012/{JPEGImages,SegmentationClass,ImageSets/Segmentation}/"
 
@@ -52,11 +54,7 @@ class VOC2012(PairReader):
         name: str = "voc2012",
     ) -> None:
         root = _find_root(name, Path(root))
-        list_file = _find_list(name, root / "ImageSets" / "Segmentation", split)
-        where = f"{name}: split list {list_file}"
-        ids = sorted({_id(line, where) for line in read_lines(list_file, where)})
-        if not ids:
-            raise UserError(f"{where} names no image; expected one id a line.")
+        ids = listed_ids(name, root / "ImageSets" / "Segmentation", split, _ALSO)
         images = root / "JPEGImages"
         masks = root / ("SegmentationClassAug" if "aug" in split.lower() else "SegmentationClass")
         need_folder(name, images, LAYOUT)
@@ -73,20 +71,3 @@ def _find_root(name: str, root: Path) -> Path:
     raise UserError(
         f"{name}: no folder ImageSets/Segmentation in or below {root}; expected {LAYOUT}. Correct the path."
     )
-
-
-def _find_list(name: str, folder: Path, split: str) -> Path:
-    found = {path.stem: path for path in sorted(folder.glob("*.txt"))}
-    also = {"train_aug": "trainaug", "trainaug": "train_aug"}
-    for wanted in (split, also.get(split)):
-        if wanted in found:
-            return found[wanted]
-    raise UserError(f"{name}: no split {split!r} in {folder}; found: {', '.join(found) or 'none'}.")
-
-
-def _id(line: str, where: str) -> str:
-    """The id in a line of a list: the line itself, or the stem of its first path."""
-    path = Path(line.split(maxsplit=1)[0])
-    if ".." in path.parts:
-        raise UserError(f"{where} has {line!r:.60}, which leads out of the dataset; expected one id a line.")
-    return path.stem

@@ -100,7 +100,7 @@ class Shards(PairReader):
         """None: they are no files of their own."""
         return ()
 
-    def _check_files(self) -> None:
+    def check_files(self) -> None:
         """The index says where they are, and the shards have the size that it says."""
 
     def _read_both(self, pair: Pair) -> dict[Path, bytes]:
