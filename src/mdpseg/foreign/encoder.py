@@ -107,8 +107,8 @@ def fit(given: Mapping[str, Tensor], encoder: str, wanted: Mapping[str, Tensor])
 
 def _refusal(found: Fit, model: nn.Module) -> str:
     """Why the file is not taken; empty where it is."""
-    if any(name.startswith("stem.0") for name in found.unused) and "conv1.weight" in model.state_dict():
-        return "it has a stem of three convolutions (MMSegmentation's ResNetV1c), which is timm's resnet50c and the like"
+    if "conv1.0.weight" in found.unused and "conv1.weight" in found.missing:
+        return "its stem has three convolutions (MMSegmentation's ResNetV1c), as timm's resnet50c and the like have"
     if len(found.loaded) < ENOUGH * found.total:
         return f"less than {ENOUGH:.0%} of it is there"
     first = next((name for name, tensor in model.state_dict().items() if tensor.ndim == 4), "")
