@@ -47,7 +47,7 @@ class SegmentationNetwork(nn.Module):
             near = timm.list_models(f"*{encoder.split('.')[0]}*")[:5]
             hint = f"did you mean {', '.join(near)}?" if near else "see timm.list_models()."
             raise UserError(f"timm has no encoder {encoder!r}; {hint}")
-        options = _decoder_options(config)
+        options = decoder_options(config)
         try:
             model = encoders.create_model(config.decoder, encoder, options)
         except (ValueError, TypeError, LookupError, RuntimeError, AttributeError) as error:
@@ -118,7 +118,7 @@ class SegmentationNetwork(nn.Module):
         return F.pad(images.float(), (0, right, 0, below), value=float(self.mean.mean() * 255))
 
 
-def _decoder_options(config: NetworkConfig) -> dict[str, Any]:
+def decoder_options(config: NetworkConfig) -> dict[str, Any]:
     """What segmentation-models-pytorch calls the decoder's settings."""
     options: dict[str, Any] = {}
     if config.output_stride is not None:
