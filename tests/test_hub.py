@@ -58,13 +58,13 @@ def test_licences_of_nothing_are_refused(licences, message, finetuned):
 def test_a_damaged_folder_is_refused(finetuned, tmp_path):
     HubNetwork.from_run(finetuned).save_pretrained(tmp_path)
     (tmp_path / "weights.safetensors").write_bytes(b"\x80\x04junk")
-    with pytest.raises(UserError, match="is a pickle"):
+    with pytest.raises(UserError, match=r"is a pickle"):
         HubNetwork.from_pretrained(str(tmp_path))
-    with pytest.raises(UserError, match="holds no recipe.yaml|No weights file"):
+    with pytest.raises(UserError, match=r"holds no recipe.yaml|No weights file"):
         HubNetwork.from_run(tmp_path / "none")
 
 
 def test_no_such_repository(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match=r"is no folder"):
         HubNetwork.from_pretrained("nobody/nothing", local_files_only=True)

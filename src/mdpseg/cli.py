@@ -153,9 +153,7 @@ def export(
         Literal["timm", "torchvision", "smp", "mmseg", "transformers", "onnx", "safetensors"],
         typer.Option(help="The library that is to load it."),
     ],
-    part: Annotated[
-        Literal["encoder", "network"] | None, typer.Option(help="Default: what the target takes.")
-    ] = None,
+    part: Annotated[Literal["encoder", "network"] | None, typer.Option(help="Default: what the target takes.")] = None,
     out: Annotated[Path | None, typer.Option(help="What to write; default: in RUN/export.")] = None,
     int8: Annotated[bool, typer.Option("--int8", help="onnx only: weights of 8 bits, in a second file.")] = False,
     data: Annotated[

@@ -94,7 +94,7 @@ def traits(encoder: str) -> Traits:
     return Traits(len(strides) if plain else 0, int(strides[0]) if plain else 0, options, fixed)
 
 
-def create_model(decoder: str, encoder: str, options: dict[str, Any]) -> nn.Module:
+def create_model(decoder: str, encoder: str, options: dict[str, Any]) -> Any:
     """The segmentation-models-pytorch model of a decoder over a timm encoder with random weights.
 
     Raises:
@@ -107,9 +107,8 @@ def create_model(decoder: str, encoder: str, options: dict[str, Any]) -> nn.Modu
     else:
         options = options | found.options
     try:
-        model: nn.Module = smp.create_model(decoder, name, encoder_weights=None, **options)
+        return smp.create_model(decoder, name, encoder_weights=None, **options)
     except TypeError as error:
         if "output_stride" not in str(error):
             raise
         raise ValueError("it cannot be dilated; choose fpn, upernet, segformer or unet") from error
-    return model

@@ -12,7 +12,6 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from mdpseg import weights
 from mdpseg.errors import UserError
-from mdpseg.files import write_whole
 from mdpseg.hub_card import card_text
 from mdpseg.network import SegmentationNetwork
 from mdpseg.weights import Weights
@@ -35,6 +34,7 @@ class HubNetwork(ModelHubMixin, library_name="mdpseg", tags=["image-segmentation
     def __init__(self, stored: Weights, card: str = "") -> None:
         self.weights, self.card = stored, card
         self.network: SegmentationNetwork = stored.build()
+        self._hub_mixin_config = None  # the mixin would write its arguments as JSON; the weights file says it all
 
     @classmethod
     def from_run(cls, run: str | Path, licences: Sequence[str] = ()) -> Self:
@@ -50,6 +50,24 @@ class HubNetwork(ModelHubMixin, library_name="mdpseg", tags=["image-segmentation
         """
         path = Path(run)
         return cls(weights.load(path / WEIGHTS), card_text(path, licences))
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, **arguments: Any) -> Self:
+        """The network in a folder, or in a repository of the hub.
+
+        Args:
+            name: either's name.
+            arguments: those of ``ModelHubMixin.from_pretrained``, such as ``revision`` and ``token``.
+
+        Raises:
+            UserError: it is not to be had, or no weights of mdpseg.
+        """
+        try:
+            made: Self = super().from_pretrained(name, **arguments)
+        except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"{name} is no folder, and not to be had from the Hugging Face hub: {reason}") from error
+        return made
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Writes the weights."""
@@ -72,15 +90,4 @@ class HubNetwork(ModelHubMixin, library_name="mdpseg", tags=["image-segmentation
             return cls(weights.load(folder / WEIGHTS), text)
         wanted = ("revision", "cache_dir", "force_download", "local_files_only", "token")
         options = {name: arguments[name] for name in wanted if name in arguments}
-        try:
-            file = hf_hub_download(model_id, WEIGHTS, **options)
-        except (HfHubHTTPError, LocalEntryNotFoundError, ValueError, OSError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(f"{model_id} is no folder, and {WEIGHTS} is not to be had from the hub: {reason}") from error
-        return cls(weights.load(Path(file)))
-
-
-def save_card(folder: Path, made: HubNetwork) -> None:
-    """Writes README.md anew, as :meth:`HubNetwork.save_pretrained` does only where there is none."""
-    text = str(made.generate_model_card())
-    write_whole(folder / "README.md", lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        return cls(weights.load(Path(hf_hub_download(model_id, WEIGHTS, **options))))

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mdpseg import weights
+from mdpseg import weights, yaml_text
 from mdpseg.errors import UserError, printable
-from mdpseg.text_file import read_text
-from mdpseg.yaml_text import parse
 
 _NOT_STATED = "not stated"
 
@@ -75,7 +73,7 @@ def _recipe(run: Path) -> dict[str, Any]:
     path = run / "recipe.yaml"
     if not path.is_file():
         raise UserError(f"{run} holds no recipe.yaml; expected the folder of a finished run.")
-    content = parse(read_text(path, "recipe"), path)
+    content = yaml_text.read(path, f"recipe {path}")
     if not isinstance(content, dict):
         raise UserError(f"{path} is no recipe; expected the folder of a finished run.")
     return content
@@ -89,7 +87,7 @@ def _licence(line: str) -> tuple[str, str]:
 
 
 def _source(root: Path, dataset: dict[str, Any]) -> str:
-    """The lines of a dataset's SOURCE.md that speak of a licence."""
+    """The lines of a dataset's SOURCE.md that speak of a licence or of terms."""
     if dataset["reader"] == "toy":
         return "made by mdpseg (Apache-2.0)"
     path = dataset.get("path")
@@ -97,7 +95,7 @@ def _source(root: Path, dataset: dict[str, Any]) -> str:
     if file is None or not file.is_file() or file.stat().st_size > 2**16:
         return _NOT_STATED
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-    told = [line.strip(" -*#|") for line in lines if "licen" in line.lower()]
+    told = [line.strip(" -*#|") for line in lines if "licen" in line.lower() or "terms" in line.lower()]
     return printable(" ".join(told[:3]).replace("|", "/"))[:400] or _NOT_STATED
 
 

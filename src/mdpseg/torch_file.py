@@ -28,7 +28,9 @@ def read(path: Path) -> Any:
     except zipfile.BadZipFile as error:
         raise ValueError(type(error).__name__) from error
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):  # plain names and values; DINO's checkpoints have one
+        with torch.serialization.safe_globals(
+            [argparse.Namespace]
+        ):  # plain names and values; DINO's checkpoints have one
             return torch.load(path, map_location="cpu", weights_only=True)
     except (PermissionError, MemoryError):
         raise

@@ -82,5 +82,5 @@ def test_int8_with_the_miou_it_costs(finetuned, mdpseg_command, tmp_path):
 
 def test_a_dataset_of_other_classes_is_refused(stored, tmp_path):
     (tmp_path / "e.yaml").write_text(yaml.safe_dump({"weights": "unused", "dataset": tiny.toy("things", count=2)}))
-    with pytest.raises(UserError, match="'things' has other classes"):
+    with pytest.raises(UserError, match=r"'things' has other classes"):
         export(stored("test_efficientnet")[0], "onnx", data=tmp_path / "e.yaml")

@@ -143,20 +143,20 @@ def test_encoders_that_a_library_lacks_are_refused_with_what_takes_them(to, stor
 
 def test_half_a_resnet_is_refused(stored):
     path, _ = stored("resnet18", "pspnet")
-    with pytest.raises(UserError, match="first stages of resnet18 alone"):
+    with pytest.raises(UserError, match=r"first stages of resnet18 alone"):
         export(path, "torchvision")
 
 
 def test_smp_refuses_plain_vits(stored):
     path, _ = stored("test_vit")
-    with pytest.raises(UserError, match="no pyramid of a plain ViT.*--to onnx"):
+    with pytest.raises(UserError, match=r"no pyramid of a plain ViT.*--to onnx"):
         export(path, "smp")
 
 
 def test_onnx_refuses_a_pretraining(stored):
     pytest.importorskip("onnx")
     path, _ = stored("test_efficientnet", head="projection")
-    with pytest.raises(UserError, match="embeddings and no classes.*--part encoder"):
+    with pytest.raises(UserError, match=r"embeddings and no classes.*--part encoder"):
         export(path, "onnx")
     assert not list(path.parent.glob("export/*"))
 
@@ -164,7 +164,10 @@ def test_onnx_refuses_a_pretraining(stored):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--to", "timm", "--part", "network"], "--to timm takes the encoder alone; for the network: --to smp, onnx, saf"),
+        (
+            ["--to", "timm", "--part", "network"],
+            "--to timm takes the encoder alone; for the network: --to smp, onnx, saf",
+        ),
         (["--to", "onnx", "--part", "encoder"], "--to onnx takes the network alone"),
         (["--to", "timm", "--int8"], "are for --to onnx"),
     ],
@@ -189,5 +192,5 @@ def test_the_command(stored, mdpseg_command, tmp_path):
 
 
 def test_a_folder_without_weights_is_refused(tmp_path):
-    with pytest.raises(UserError, match="holds no weights.safetensors"):
+    with pytest.raises(UserError, match=r"holds no weights.safetensors"):
         export(tmp_path, "timm")

@@ -158,10 +158,10 @@ def test_mmsegmentation_s_resnet_v1c(tmp_path):
     model = donor(ResNetV1c())
     torch.save({"state_dict": {f"backbone.{k}": t for k, t in model.state_dict().items()}}, tmp_path / "w.pth")
     assert difference(start(tmp_path / "w.pth", "resnet50c"), resnet_maps(model)) < 1e-5
-    with pytest.raises(UserError, match="stem has three convolutions.*resnet50c"):
+    with pytest.raises(UserError, match=r"stem has three convolutions.*resnet50c"):
         start(tmp_path / "w.pth", "resnet50")
     torch.save(torchvision.models.resnet50().state_dict(), tmp_path / "plain.pth")
-    with pytest.raises(UserError, match="its first layer, conv1.0.weight, is not there"):
+    with pytest.raises(UserError, match=r"its first layer, conv1.0.weight, is not there"):
         start(tmp_path / "plain.pth", "resnet50c")
 
 
@@ -194,7 +194,9 @@ def test_dinov2_with_registers_and_chunks(tmp_path):
         chunked[".".join(["blocks", str(int(parts[1]) // 3), *parts[1:]]) if parts[0] == "blocks" else name] = tensor
     torch.save({"teacher": {f"backbone.{k}": v for k, v in chunked.items()}}, tmp_path / "teacher_checkpoint.pth")
     network = start(tmp_path / "teacher_checkpoint.pth", "vit_small_patch14_reg4_dinov2")
-    whole = timm.create_model("vit_small_patch14_reg4_dinov2", dynamic_img_size=True).eval()  # positions as timm resamples them
+    whole = timm.create_model(
+        "vit_small_patch14_reg4_dinov2", dynamic_img_size=True
+    ).eval()  # positions as timm resamples them
     whole.load_state_dict(timm.models.vision_transformer.checkpoint_filter_fn(dict(model.state_dict()), whole))
     with torch.no_grad():
         inner = network.encoder.model.model
@@ -229,7 +231,7 @@ def test_too_little_is_refused_unless_allowed(tmp_path):
 
 def test_another_architecture_is_refused(tmp_path):
     torch.save(torchvision.models.mobilenet_v2().state_dict(), tmp_path / "w.pth")
-    with pytest.raises(UserError, match="w.pth does not fit encoder resnet18.*Set network.encoder"):
+    with pytest.raises(UserError, match=r"w.pth does not fit encoder resnet18.*Set network.encoder"):
         start(tmp_path / "w.pth", "resnet18")
 
 
@@ -240,7 +242,7 @@ class Evil:
 
 def test_code_is_not_run(tmp_path, capsys):
     torch.save({"state_dict": {"conv1.weight": torch.zeros(1)}, "meta": Evil()}, tmp_path / "w.pth")
-    with pytest.raises(UserError, match="without running code"):
+    with pytest.raises(UserError, match=r"without running code"):
         start(tmp_path / "w.pth", "resnet18")
     assert "run" not in capsys.readouterr().out
 
@@ -248,12 +250,12 @@ def test_code_is_not_run(tmp_path, capsys):
 def test_torch_s_old_format_is_refused_with_the_way_out(tmp_path):
     state = torchvision.models.resnet18().state_dict()
     torch.save(state, tmp_path / "w.pth", _use_new_zipfile_serialization=False)
-    with pytest.raises(UserError, match="old format.*weights_only=True"):
+    with pytest.raises(UserError, match=r"old format.*weights_only=True"):
         start(tmp_path / "w.pth", "resnet18")
 
 
 @pytest.mark.parametrize("content", [{}, {"epoch": 3}, [torch.zeros(1)], {"state_dict": {"a": 3}}])
 def test_files_without_tensors_are_refused(content, tmp_path):
     torch.save(content, tmp_path / "w.pth")
-    with pytest.raises(UserError, match="no named tensors"):
+    with pytest.raises(UserError, match=r"no named tensors"):
         start(tmp_path / "w.pth", "resnet18")

@@ -39,7 +39,9 @@ def write(source: Source, path: Path, part: str) -> str:
     classes = len(source.classes) if source.head == "classifier" else 1
     options = {"classes": classes, **decoder_options(config), **found.options}
     arguments = ", ".join(f"{name}={value!r}" for name, value in options.items())
-    made = f"model = smp.create_model({config.decoder!r}, {'tu-' + source.encoder!r}, encoder_weights=None, {arguments})"
+    made = (
+        f"model = smp.create_model({config.decoder!r}, {'tu-' + source.encoder!r}, encoder_weights=None, {arguments})"
+    )
     pixels = source.pixels()
     last = f"# its input: pixels from 0 to 1, minus {pixels['mean']}, divided by {pixels['std']}; sides multiples of 32"
     if source.head != "classifier":

@@ -16,7 +16,10 @@ def write(source: Source, path: Path, part: str) -> str:
     state = plain_state(source, "torchvision", PLAIN)
     write_whole(path, lambda temporary: torch.save(state, temporary))
     name = source.encoder.split(".")[0]
-    dilated = {8: "replace_stride_with_dilation=[False, True, True]", 16: "replace_stride_with_dilation=[False, False, True]"}
+    dilated = {
+        8: "replace_stride_with_dilation=[False, True, True]",
+        16: "replace_stride_with_dilation=[False, False, True]",
+    }
     argument = dilated.get(source.stride, "")
     if argument and name in ("resnet18", "resnet34"):  # torchvision has none of these dilated
         argument = ""

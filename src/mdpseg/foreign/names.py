@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 
 # A dialect: patterns, and what timm says instead. Each name is rewritten by the first pattern that fits all of it.
-# ruff: noqa: E501
 _DIALECTS: Mapping[str, list[tuple[str, str]]] = {
     "timm's": [],  # also torchvision's ResNets, MMSegmentation's, and Facebook's ViTs
     "torchvision's ViT": [
