@@ -1,4 +1,4 @@
-"""Which timm encoders go with the decoders, at any input size: pyramids as they are, plain ViTs with one made of them."""
+"""Timm encoders at any input size: those with a pyramid of maps as they are, plain ViTs with one made of them."""
 
 from __future__ import annotations
 
@@ -50,12 +50,11 @@ class TokenPyramid(nn.Module):
         batch, _, height, width = images.shape
         padded = F.pad(images, (0, -width % self.patch, 0, -height % self.patch))
         maps = [images, images.new_empty(batch, 0, height // 2, width // 2)]
-        for stride, tokens in zip(self.strides, self.model(padded), strict=True):
+        for stride, found in zip(self.strides, self.model(padded), strict=True):
             # without a norm, the scale of a residual stream differs between blocks by orders of magnitude
-            tokens = F.layer_norm(tokens.permute(0, 2, 3, 1), tokens.shape[1:2]).permute(0, 3, 1, 2)
-            if stride != self.patch:
-                tokens = F.interpolate(tokens, scale_factor=self.patch / stride, mode="bilinear", align_corners=False)
-            maps.append(tokens[..., : height // stride, : width // stride])
+            tokens = F.layer_norm(found.permute(0, 2, 3, 1), found.shape[1:2]).permute(0, 3, 1, 2)
+            resized = F.interpolate(tokens, scale_factor=self.patch / stride, mode="bilinear", align_corners=False)
+            maps.append(resized[..., : height // stride, : width // stride])
         return maps
 
 

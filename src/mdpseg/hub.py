@@ -52,7 +52,7 @@ class HubNetwork(ModelHubMixin, library_name="mdpseg", tags=["image-segmentation
         return cls(weights.load(path / WEIGHTS), card_text(path, licences))
 
     @classmethod
-    def from_pretrained(cls, name: str | Path, **arguments: Any) -> Self:
+    def from_pretrained(cls, name: str | Path, **arguments: Any) -> Self:  # type: ignore[override]
         """The network in a folder, or in a repository of the hub.
 
         Args:

@@ -180,7 +180,7 @@ def test_the_command_refuses(arguments, message, stored, mdpseg_command):
 
 
 def test_the_command(stored, mdpseg_command, tmp_path):
-    path, network = stored("resnet18")
+    path, _ = stored("resnet18")
     code, out, err = mdpseg_command("export", path.parent, "--to", "timm", "--out", tmp_path / "a" / "b.safetensors")
     assert (code, err) == (0, "")
     first, _, snippet = out.partition("\n")

@@ -1,6 +1,7 @@
 """Another library's own files start our encoder, whose features are then that library's own."""
 
 import argparse
+import itertools
 
 import pytest
 import timm
@@ -146,7 +147,7 @@ class ResNetV1c(nn.Module):
         body = torchvision.models.resnet50()
         widths = [3, 32, 32, 64]
         self.stem = nn.Sequential()
-        for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
+        for i, (a, b) in enumerate(itertools.pairwise(widths)):
             self.stem.extend([nn.Conv2d(a, b, 3, 1 if i else 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()])
         self.maxpool = body.maxpool
         for layer in ("layer1", "layer2", "layer3", "layer4"):

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,12 +84,9 @@ def write(source: Source, path: Path, int8: bool, data: Path | None) -> str:
 
 
 def _need_onnx() -> None:
-    try:
-        import onnx
-        import onnxruntime
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise UserError(f'--to onnx needs {error.name}: pip install "mdpseg[onnx]"') from error
+    for name in ("onnx", "onnxruntime", "onnxscript"):
+        if find_spec(name) is None:
+            raise UserError(f'--to onnx needs {name}: pip install "mdpseg[onnx]"')
 
 
 def _export(source: Source, path: Path) -> None:
