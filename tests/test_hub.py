@@ -32,7 +32,7 @@ def test_the_card_says_what_is_known(finetuned, tmp_path):
     assert "library_name: mdpseg" in card
     assert "| things | toy | train | CC0 |" in card
     assert "| 3 | " in card.split("## Results")[1]  # the last iteration's scores
-    assert "encoder: mobilenetv3_small_050" in card
+    assert "# mobilenetv3_small_050 + fpn, a fine-tuning" in card
     assert str(tmp_path.parent) not in card  # nothing of its maker's folders
     assert "- things: " in card
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,8 +39,8 @@ def with_plain_pooling(network: nn.Module) -> nn.Module:
     for module in list(network.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.AdaptiveAvgPool2d):
-                size = child.output_size
-                bins = size if isinstance(size, int) else size[0]
-                if bins is not None and (isinstance(size, int) or size[0] == size[1]):
-                    setattr(module, name, AdaptiveAverage(bins))
+                bins: Any = child.output_size
+                height, width = (bins, bins) if isinstance(bins, int) else bins
+                if height is not None and height == width:
+                    setattr(module, name, AdaptiveAverage(height))
     return network
