@@ -24,7 +24,9 @@ def refused(path, message):
     assert path.name in str(error.value)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 1500
-    with pytest.raises(UserError, match=message):
+    # `init` takes other libraries' files too, and says of a file that is neither what it would need
+    foreign = "holds no named tensors|cannot be read without running code|is in torch's old format"
+    with pytest.raises(UserError, match=f"{message}|{foreign}"):
         weights.start_network(str(path), None)
 
 
