@@ -159,6 +159,27 @@ def report(
     typer.echo(build_report(folders, overrides, images, out))
 
 
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, or its weights.safetensors.")],
+    to: Annotated[
+        Literal["timm", "torchvision", "smp", "mmseg", "transformers", "onnx", "safetensors"],
+        typer.Option(help="The library that is to load it."),
+    ],
+    part: Annotated[Literal["encoder", "network"] | None, typer.Option(help="Default: what the target takes.")] = None,
+    out: Annotated[Path | None, typer.Option(help="What to write; default: in RUN/export.")] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="onnx only: weights of 8 bits, in a second file.")] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="onnx only: an evaluation's recipe, by whose dataset the files are judged.")
+    ] = None,
+) -> None:
+    """Write a network, or its encoder, for another library, and show the code that loads it."""
+    from mdpseg.export.command import export
+
+    made = export(run, to, part, out, int8=int8, data=data)
+    typer.echo(f"{made.path}\n\n{made.how_to_load}")
+
+
 def main() -> None:
     """Runs the command line; a user's error is one message and exit code 2, with its traceback after --debug."""
     arguments = sys.argv[1:]

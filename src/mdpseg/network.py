@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import segmentation_models_pytorch as smp
 import timm
 import torch
 import torch.nn.functional as F
 from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
+from mdpseg import encoders
 from mdpseg.config import NetworkConfig
 from mdpseg.errors import UserError
 
@@ -30,6 +30,7 @@ class SegmentationNetwork(nn.Module):
         head: maps decoder features to embeddings or logits; see :meth:`set_projection` and :meth:`set_classifier`.
         mean, std: float32 [1, 3, 1, 1], the encoder's own pixel normalisation for pixels from 0 to 1.
         feature_channels: channels of the decoder's features.
+        origin: a line for the log about where its first weights came from, where there is something to say.
 
     Raises:
         UserError: timm has no such encoder, or the decoder does not go with it.
@@ -46,15 +47,16 @@ class SegmentationNetwork(nn.Module):
             near = timm.list_models(f"*{encoder.split('.')[0]}*")[:5]
             hint = f"did you mean {', '.join(near)}?" if near else "see timm.list_models()."
             raise UserError(f"timm has no encoder {encoder!r}; {hint}")
-        options = _decoder_options(config)
+        options = decoder_options(config)
         try:
-            model = smp.create_model(config.decoder, f"tu-{encoder}", encoder_weights=None, **options)
-        except (ValueError, KeyError, RuntimeError, AttributeError) as error:
+            model = encoders.create_model(config.decoder, encoder, options)
+        except (ValueError, TypeError, LookupError, RuntimeError, AttributeError) as error:
             message = " ".join(str(error).split())
             raise UserError(f"Encoder {encoder} does not go with decoder {config.decoder}: {message}") from error
         self.encoder, self.decoder = model.encoder, model.decoder
         self.feature_channels: int = model.segmentation_head[0].in_channels
         self.head: nn.Module = nn.Identity()
+        self.origin = ""
         statistics = timm.get_pretrained_cfg(encoder)
         self.register_buffer("mean", torch.tensor(statistics.mean)[None, :, None, None])
         self.register_buffer("std", torch.tensor(statistics.std)[None, :, None, None])
@@ -68,10 +70,23 @@ class SegmentationNetwork(nn.Module):
         self.head = Classifier(self.feature_channels, num_classes)
 
     def features(self, images: Tensor) -> Tensor:
-        """Decoder features [B, C, h, w] of uint8 (or 0..255 float) images [B, 3, H, W]; H and W multiples of 32."""
+        """Decoder features [B, C, h, w] of uint8 (or 0..255 float) images [B, 3, H, W]; H and W multiples of 32.
+
+        Raises:
+            UserError: the encoder is made for one size alone, and it is not this one.
+        """
         # in place: one allocation instead of four
         pixels = images.to(torch.float32, copy=True).div_(255).sub_(self.mean).div_(self.std)
-        maps = self.encoder(pixels)
+        try:
+            maps = self.encoder(pixels)
+        except (AssertionError, RuntimeError) as error:
+            side = encoders.traits(self.config.encoder.removeprefix("tu-")).fixed
+            if not side or images.shape[-2:] == (side, side):
+                raise
+            raise UserError(
+                f"Encoder {self.config.encoder} is made for {side} x {side} pixels and did not take {images.shape[-2]} "
+                f"x {images.shape[-1]}; set augment.crop={side} (and eval.window={side}), or choose another encoder."
+            ) from error
         features: Tensor = self.decoder(maps)
         return features
 
@@ -103,7 +118,7 @@ class SegmentationNetwork(nn.Module):
         return F.pad(images.float(), (0, right, 0, below), value=float(self.mean.mean() * 255))
 
 
-def _decoder_options(config: NetworkConfig) -> dict[str, Any]:
+def decoder_options(config: NetworkConfig) -> dict[str, Any]:
     """What segmentation-models-pytorch calls the decoder's settings."""
     options: dict[str, Any] = {}
     if config.output_stride is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,10 @@ def read(path: Path) -> Any:
     except zipfile.BadZipFile as error:
         raise ValueError(type(error).__name__) from error
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(
+            [argparse.Namespace]
+        ):  # plain names and values; DINO's checkpoints have one
+            return torch.load(path, map_location="cpu", weights_only=True)
     except (PermissionError, MemoryError):
         raise
     except Exception as error:  # whatever a damaged archive makes of its readers

@@ -21,7 +21,7 @@ from mdpseg.files import write_whole
 from mdpseg.label_space import LabelSpace
 from mdpseg.network import SegmentationNetwork
 
-_FORMAT = "mdpseg-1"
+FORMAT = "mdpseg-1"
 _EXPECTED = "expected the weights.safetensors of a run"
 _STORED_AS = {torch.float32: ("F32", "F64", "F16", "BF16"), torch.int64: ("I64",), torch.bool: ("BOOL",)}
 LARGEST_HEADER = 2**22  # bytes: some ten thousand tensors
@@ -65,7 +65,7 @@ def save(path: Path, weights: Weights) -> None:
         tensors["prototypes.vectors"] = weights.prototypes.detach().cpu().contiguous()
         tensors["prototypes.present"] = weights.present.cpu()
     metadata = {
-        "format": _FORMAT,
+        "format": FORMAT,
         "network": json.dumps(weights.network.model_dump()),
         "label_space": weights.label_space.to_json(),
         "head": weights.head,
@@ -81,12 +81,12 @@ def load(path: Path) -> Weights:
     """
     if not path.is_file():
         raise UserError(f"No weights file at {path}; {_EXPECTED}.")
-    _check_header(path)
+    check_header(path)
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") != _FORMAT:
-                raise UserError(f"{path} was not written by mdpseg ({_FORMAT}); {_EXPECTED}.")
+            if metadata.get("format") != FORMAT:
+                raise UserError(f"{path} was not written by mdpseg ({FORMAT}); {_EXPECTED}.")
             network, label_space, head = _read_metadata(path, metadata)
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
             found = {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
@@ -98,7 +98,7 @@ def load(path: Path) -> Weights:
     return Weights(network, tensors, label_space, head, prototypes, present)
 
 
-def _check_header(path: Path) -> None:
+def check_header(path: Path) -> None:
     """Refuses other files and absurd headers by their first bytes: 8 of the header's length, then its brace."""
     with path.open("rb") as file:
         start = file.read(9)
@@ -177,13 +177,15 @@ def _check_tensors(
         raise UserError(f"{path} does not hold the weights of its own network: {min(faults)}{more}; {_EXPECTED}.")
 
 
-def start_network(init: str, config: NetworkConfig | None) -> SegmentationNetwork:
+def start_network(init: str, config: NetworkConfig | None, *, allow_partial: bool = False) -> SegmentationNetwork:
     """A network at its first stage: without head, encoder (and decoder) as ``init`` says.
 
     Args:
         init: ``scratch``; ``imagenet`` (the encoder's ImageNet weights: for tf_efficientnet_lite0 those inside the
-            package of the extra ``lite0``, else timm's download); or the path of a weights file (encoder, decoder).
+            package of the extra ``lite0``, else timm's download); the path of a weights file (encoder, decoder); or
+            that of another library's weights (encoder; see :mod:`mdpseg.foreign`).
         config: the architecture; by default the small one, or that of the weights file.
+        allow_partial: take from another library's file what there is, however little.
 
     Raises:
         UserError: the weights file has another architecture, or ImageNet weights cannot be had.
@@ -193,6 +195,13 @@ def start_network(init: str, config: NetworkConfig | None) -> SegmentationNetwor
     if init == "imagenet":
         network = SegmentationNetwork(config or NetworkConfig())
         _load_imagenet(network)
+        return network
+    from mdpseg.foreign.encoder import load_encoder  # which stands upon this file
+    from mdpseg.foreign.read import is_foreign
+
+    if is_foreign(Path(init)):
+        network = SegmentationNetwork(config or NetworkConfig())
+        network.origin = load_encoder(network, Path(init), allow_partial)
         return network
     weights = load(Path(init))
     _check_same_architecture(init, weights.network, config)

@@ -49,6 +49,9 @@ class RunConfig(Settings):
     rank_timeout: Positive | None = Field(
         None, description="Seconds that a process waits for the others before it gives up; default: 600."
     )
+    init_allow_partial: bool = Field(
+        False, description="Start from another library's file even if it has less than 90 % of the encoder's tensors."
+    )
     on_bad_file: Literal["stop", "skip"] = Field(
         "stop",
         description="skip: another image takes the place of one that cannot be read; the log names each bad file once, "
@@ -72,7 +75,7 @@ class PretrainConfig(RunConfig):
         description="Share of a dataset's draws: by its size, equal, or size ** sampling_alpha.",
     )
     sampling_alpha: Annotated[float, Field(ge=0)] = 0.5
-    init: str = Field("scratch", description="First stage: scratch, imagenet, or a weights file of another run.")
+    init: str = Field("scratch", description="First stage: scratch, imagenet, a run's weights, or another library's.")
     network: NetworkConfig | None = Field(None, description="Default: the small one, or the one of `init`'s weights.")
     augment: AugmentConfig = AugmentConfig()
     method: MethodConfig = MethodConfig()
@@ -110,7 +113,7 @@ class FinetuneConfig(RunConfig):
     train: LabelledDataset
     val: LabelledDataset | None = Field(None, description="What is evaluated; default: nothing.")
     iterations: Positive = 1000
-    init: str = Field("scratch", description="scratch, imagenet, or a weights file (weights.safetensors of a run).")
+    init: str = Field("scratch", description="scratch, imagenet, weights.safetensors of a run, or another library's.")
     network: NetworkConfig | None = Field(None, description="Default: the small one, or the one of `init`'s weights.")
     classifier: Literal["prototypes", "random"] = Field(
         "prototypes", description="Start of the classifier: at the labelled images' class prototypes (ours); or random."

@@ -64,7 +64,7 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
     label_space = label_space_of([reader], "class")  # in fine-tuning a catch-all is a class like any other
 
     seed_everything(config.seed)  # start weights and dropout follow from it
-    network = weights.start_network(config.init, config.network)
+    network = weights.start_network(config.init, config.network, allow_partial=config.init_allow_partial)
     objective = Finetune(network, label_space)
     refuse_lone_values(network, config.augment.crop, config.batch_size, fabric.world_size)
     scores: dict[int, Scores] = {}
@@ -72,6 +72,8 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
     with open_run(config, rank_of(fabric)) as run:
         launch(fabric)
         run.log(f"fine-tuning on {len(reader)} images of {reader.name}, from {config.init}, into {run.path}")
+        if network.origin:
+            run.log(network.origin)
 
         def evaluate_after(step: int) -> None:
             if judge is None:

@@ -64,7 +64,7 @@ def pretrain(config: PretrainConfig | Mapping[str, Any] | str | Path, overrides:
     draws = Draws([len(reader) for reader in readers], config.seed, config.sampling, config.sampling_alpha)
 
     seed_everything(config.seed)  # start weights and dropout follow from it
-    network = weights.start_network(config.init, config.network)
+    network = weights.start_network(config.init, config.network, allow_partial=config.init_allow_partial)
     unlabelled = any(dataset.unlabelled for dataset in config.datasets)
     objective = pretraining_objective(network, label_space, config.method, unlabelled=unlabelled)
     refuse_lone_values(network, config.augment.crop, config.batch_size, fabric.world_size)
@@ -72,6 +72,8 @@ def pretrain(config: PretrainConfig | Mapping[str, Any] | str | Path, overrides:
     with open_run(config, rank_of(fabric)) as run:
         launch(fabric)
         run.log(f"pretraining on {label_space}, from {config.init}, into {run.path}")
+        if network.origin:
+            run.log(network.origin)
         if mapping:
             run.log(f"{sum(map(len, mapping.values()))} classes, merged into {len(mapping)} by {config.merge}")
         train(

@@ -1,0 +1,60 @@
+"""An encoder pretrained with mdpseg becomes the backbone of torchvision's Mask R-CNN, and trains two steps.
+
+python examples/mask_rcnn.py RUN        # the folder of a run whose encoder is a ResNet
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+
+from mdpseg.export import export
+
+
+def build(run: Path, encoder: str, num_classes: int) -> MaskRCNN:
+    """Mask R-CNN over the run's encoder, with a feature pyramid that is new."""
+    file = export(run, "torchvision").path
+    backbone = resnet_fpn_backbone(backbone_name=encoder, weights=None, trainable_layers=5)
+    state = torch.load(file, weights_only=True)
+    backbone.body.load_state_dict(state)  # strict: every tensor finds its place, and every place its tensor
+    return MaskRCNN(backbone, num_classes, min_size=96, max_size=160)
+
+
+def squares(count: int) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+    """Images with one bright square each, and its box, label and mask."""
+    generator = torch.Generator().manual_seed(0)
+    images, targets = [], []
+    for _ in range(count):
+        image, mask = 0.3 * torch.rand(3, 96, 128, generator=generator), torch.zeros(1, 96, 128, dtype=torch.uint8)
+        top, left = (int(torch.randint(60, (1,), generator=generator)) for _ in range(2))
+        image[:, top : top + 32, left : left + 32] += 0.6
+        mask[:, top : top + 32, left : left + 32] = 1
+        box = torch.tensor([[left, top, left + 32, top + 32]], dtype=torch.float32)
+        images.append(image)
+        targets.append({"boxes": box, "labels": torch.tensor([1]), "masks": mask})
+    return images, targets
+
+
+def main(run: Path, encoder: str = "resnet18") -> list[float]:
+    """Trains two steps and returns their losses."""
+    torch.manual_seed(0)
+    model = build(run, encoder, num_classes=2).train()
+    optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.005, momentum=0.9)
+    losses = []
+    for step in range(2):
+        loss = sum(model(*squares(2)).values())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+        print(f"step {step + 1}: loss {losses[-1]:.3f}")
+    return losses
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *sys.argv[2:])

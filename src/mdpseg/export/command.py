@@ -1,0 +1,81 @@
+"""``mdpseg export``: chooses the target."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from mdpseg.errors import UserError
+
+Target = Literal["timm", "torchvision", "smp", "mmseg", "transformers", "onnx", "safetensors"]
+Part = Literal["encoder", "network"]
+
+# What each writes by default, which parts it can take, and the name of what it writes (a folder has no suffix).
+_TARGETS: dict[Target, tuple[tuple[Part, ...], str]] = {
+    "timm": (("encoder",), "timm.safetensors"),
+    "torchvision": (("encoder",), "torchvision.pth"),
+    "smp": (("network",), "smp.safetensors"),
+    "mmseg": (("encoder",), "mmseg.pth"),
+    "transformers": (("encoder",), "transformers"),
+    "onnx": (("network",), "network.onnx"),
+    "safetensors": (("network", "encoder"), "plain.safetensors"),
+}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote.
+
+    Attributes:
+        path: a file; for transformers a folder.
+        how_to_load: Python code that loads it where it belongs.
+    """
+
+    path: Path
+    how_to_load: str
+
+
+def export(
+    run: str | Path,
+    to: Target,
+    part: Part | None = None,
+    out: str | Path | None = None,
+    *,
+    int8: bool = False,
+    data: str | Path | None = None,
+) -> Exported:
+    """Writes a run's network, or its encoder, for another library.
+
+    Args:
+        run: folder of a run, or its weights file.
+        to: which library.
+        part: default: the first that the target takes.
+        out: what to write; default: a name by the target, in the run's folder under ``export``.
+        int8: for onnx, write a second file whose weights have 8 bits.
+        data: for onnx, an evaluation's recipe; its dataset tells what mIoU the files have.
+
+    Raises:
+        UserError: the target does not take this part, or this network; says which one does.
+    """
+    from mdpseg.export.source import open_source
+
+    if to not in get_args(Target):
+        raise UserError(f"Nothing is exported to {to!r}; expected one of {', '.join(get_args(Target))}.")
+    if to != "onnx" and (int8 or data):
+        raise UserError(f"--int8 and --data are for --to onnx, not for --to {to}; leave them out.")
+    parts, name = _TARGETS[to]
+    part = part or parts[0]
+    if part not in parts:
+        able = [target for target, (its_parts, _) in _TARGETS.items() if part in its_parts]
+        raise UserError(f"--to {to} takes the {parts[0]} alone; for the {part}: --to {', '.join(able)}.")
+    run = Path(run)
+    source = open_source(run)
+    path = Path(out) if out else (run if run.is_dir() else run.parent) / "export" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if to == "onnx":
+        from mdpseg.export import onnx
+
+        return Exported(path, onnx.write(source, path, int8, Path(data) if data else None))
+    return Exported(path, importlib.import_module(f"mdpseg.export.{to}").write(source, path, part))

@@ -1,0 +1,212 @@
+"""The whole network as ONNX: pixels of 0 to 255 in, logits at the images' own size out; any size, any batch."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mdpseg.config import EvaluateConfig
+from mdpseg.data.open import open_dataset
+from mdpseg.errors import UserError
+from mdpseg.export.pooling import with_plain_pooling
+from mdpseg.export.source import Source
+from mdpseg.files import write_whole
+from mdpseg.metrics import ConfusionMatrix
+from mdpseg.network import STRIDE, SegmentationNetwork
+from mdpseg.recipe import load
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+# Tried on after export: batch, height, width; the first is what it is traced with, of different sides on purpose.
+_SIZES = ((2, 96, 160), (1, 128, 64), (3, 75, 130))
+_CLOSE = 1e-3  # of the logits' largest
+
+
+class Whole(nn.Module):
+    """Pads, predicts, enlarges and cuts, as :meth:`SegmentationNetwork.logits` does with images over 32 pixels."""
+
+    def __init__(self, network: SegmentationNetwork) -> None:
+        super().__init__()
+        self.network = network
+        self.grey = float(network.mean.mean() * 255)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float32 images [B, 3, H, W] of 0..255 to logits [B, K, H, W]."""
+        height, width = images.shape[-2:]
+        padded = F.pad(images, (0, -width % STRIDE, 0, -height % STRIDE), value=self.grey)
+        logits = F.interpolate(self.network(padded), padded.shape[-2:], mode="bilinear", align_corners=False)
+        return logits[..., :height, :width]
+
+
+def write(source: Source, path: Path, int8: bool, data: Path | None) -> str:
+    """Writes the graph, tries it in onnxruntime beside torch, and returns the code that loads it, with what it found.
+
+    Raises:
+        UserError: onnx is not installed, there is no classifier, torch cannot export the network, or the graph's
+            outputs are not the network's.
+    """
+    _need_onnx()
+    source.need_classifier("onnx")
+    differences = []
+
+    def export_and_try(temporary: Path) -> None:
+        _export(source, temporary)
+        differences.append(_difference(source, temporary))
+
+    write_whole(path, export_and_try)
+    files = {"float32": path}
+    if int8:
+        files["int8"] = path.with_name(f"{path.stem}-int8{path.suffix}")
+        write_whole(files["int8"], lambda temporary: _quantise(path, temporary))
+    notes = [f"# largest difference of a logit to torch's, tried at {len(_SIZES)} sizes: {differences[0]:.1e}"]
+    notes += [f"# {name}: {file.stat().st_size / 2**20:.2f} MiB, {file}" for name, file in files.items()]
+    if data:
+        notes += _judged(files, source, load(data, EvaluateConfig, [f"weights={source.path}"]))
+    notes += [f"# its classes: {', '.join(source.classes[:8])}{', ...' if source.classes[8:] else ''}"]
+    return "\n".join(
+        (
+            f"import onnxruntime\n\nsession = onnxruntime.InferenceSession({str(path)!r})",
+            'logits = session.run(["logits"], {"images": images})[0]  # float32 [B, 3, H, W] of 0..255 -> [B, K, H, W]',
+            *notes,
+        )
+    )
+
+
+def _need_onnx() -> None:
+    for name in ("onnx", "onnxruntime", "onnxscript"):
+        if find_spec(name) is None:
+            raise UserError(f'--to onnx needs {name}: pip install "mdpseg[onnx]"')
+
+
+def _export(source: Source, path: Path) -> None:
+    import onnx
+
+    whole = with_plain_pooling(Whole(source.network)).eval()
+    images = torch.rand(_SIZES[0][0], 3, *_SIZES[0][1:]) * 255
+    with warnings.catch_warnings(), torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")  # about constants in the trace; the outputs are compared below
+        try:
+            _export_traced(whole, images, path)
+        except Exception:  # torch has no common base for what an exporter lacks; this one resizes no ViT's positions
+            try:
+                _export_compiled(whole, images, path)
+            except Exception as error:
+                reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+                config = source.network.config
+                raise UserError(
+                    f"torch cannot export {config.encoder} + {config.decoder} to ONNX: {reason}. Other decoders may "
+                    "do: fpn, deeplabv3, segformer, unet; --to safetensors takes any network."
+                ) from error
+    model = onnx.load(str(path))
+    onnx.helper.set_model_props(model, source.metadata())
+    onnx.save(model, str(path))
+
+
+def _export_traced(whole: nn.Module, images: Tensor, path: Path) -> None:
+    """By a trace: seconds, but operators are missing."""
+    sides = {0: "batch", 2: "height", 3: "width"}
+    torch.onnx.export(
+        whole,
+        (images,),
+        str(path),
+        input_names=["images"],
+        output_names=["logits"],
+        dynamic_axes={"images": sides, "logits": sides},
+        opset_version=18,
+        dynamo=False,
+    )
+
+
+def _export_compiled(whole: nn.Module, images: Tensor, path: Path) -> None:
+    """By torch.export: more operators, but a minute and more."""
+    sides = {0: torch.export.Dim("batch"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
+    torch.onnx.export(
+        whole,
+        (images,),
+        str(path),
+        input_names=["images"],
+        output_names=["logits"],
+        dynamic_shapes={"images": sides},
+        opset_version=18,
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+
+
+def _quantise(path: Path, to: Path) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    # unsigned: onnxruntime has no convolution for signed weights on the CPU
+    quantize_dynamic(str(path), str(to), weight_type=QuantType.QUInt8)
+
+
+def _difference(source: Source, path: Path) -> float:
+    """The largest difference of a logit to torch's.
+
+    Raises:
+        UserError: it is large.
+    """
+    session, largest = _session(path), 0.0
+    generator = torch.Generator().manual_seed(0)
+    for batch, height, width in _SIZES:
+        images = 255 * torch.rand(batch, 3, height, width, generator=generator)
+        with torch.no_grad():
+            expected = source.network.logits(images)
+        try:
+            found = torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
+            difference = float((found - expected).abs().max())
+        except Exception:  # onnxruntime's errors have no common base; or another size
+            difference = float("inf")
+        if not difference <= _CLOSE * max(1.0, float(expected.abs().max())):
+            config = source.network.config
+            raise UserError(
+                f"The ONNX graph that torch makes of {config.encoder} + {config.decoder} does not give torch's own "
+                f"logits at {height} x {width} pixels, so it is not written. Other decoders may do: fpn, deeplabv3, "
+                "segformer, unet; --to safetensors takes any network."
+            )
+        largest = max(largest, difference)
+    return largest
+
+
+def _judged(files: dict[str, Path], source: Source, config: EvaluateConfig) -> list[str]:
+    """The mIoU of each file on a dataset, each image whole."""
+    reader = open_dataset(config.dataset, config.data_root)
+    if reader.classes != source.classes:
+        raise UserError(f"Dataset {reader.name!r} has other classes than {source.path}; they must be equal, in order.")
+    lines = []
+    for name, file in files.items():
+        session, confusion = _session(file), ConfusionMatrix(len(reader.classes))
+        for index in range(len(reader)):
+            sample = reader[index]
+            images = sample.image[None].float().numpy()
+            logits: np.ndarray[Any, Any] = session.run(["logits"], {"images": images})[0]
+            confusion.update(torch.from_numpy(logits.argmax(1)[0]), sample.mask)
+        lines.append(f"# {name}: mIoU {confusion.mean_iou():.2%} on {len(reader)} images of {reader.name}")
+    return lines
+
+
+def _session(path: Path) -> InferenceSession:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = torch.get_num_threads()
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What a graph says of itself: network, pixels, head, classes."""
+    found = _session(path).get_modelmeta().custom_metadata_map
+    return {name: value if name == "made_by" else json.loads(value) for name, value in found.items()}

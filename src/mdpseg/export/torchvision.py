@@ -1,0 +1,31 @@
+"""A ResNet for torchvision, without its classifier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from mdpseg.export.resnet import PLAIN, plain_state
+from mdpseg.export.source import Source
+from mdpseg.files import write_whole
+
+
+def write(source: Source, path: Path, part: str) -> str:
+    """Writes the encoder; returns the code that loads it."""
+    state = plain_state(source, "torchvision", PLAIN)
+    write_whole(path, lambda temporary: torch.save(state, temporary))
+    name = source.encoder.split(".")[0]
+    dilated = {
+        8: "replace_stride_with_dilation=[False, True, True]",
+        16: "replace_stride_with_dilation=[False, False, True]",
+    }
+    argument = dilated.get(source.stride, "")
+    if argument and name in ("resnet18", "resnet34"):  # torchvision has none of these dilated
+        argument = ""
+    return f"""import torch, torchvision
+
+model = torchvision.models.{name}({argument})
+model.fc = torch.nn.Identity()  # the file has no classifier
+model.load_state_dict(torch.load({str(path)!r}, weights_only=True))
+# its input: pixels from 0 to 1, minus {source.pixels()["mean"]}, divided by {source.pixels()["std"]}"""

@@ -1,0 +1,1 @@
+"""Weights that other libraries wrote, as the start of an encoder."""

@@ -1,0 +1,196 @@
+"""Each export, loaded by the library that it is for, by the very code that the export prints."""
+
+import json
+import re
+
+import pytest
+import torch
+import torchvision
+from safetensors import safe_open
+from torchvision.models._utils import IntermediateLayerGetter
+
+from mdpseg.errors import UserError
+from mdpseg.export import export
+from tests.export.conftest import CLASSES, images, normalised
+from tests.foreign.test_encoder import ResNetV1c
+
+
+def run(code):
+    space = {}
+    exec(code, space)
+    return space
+
+
+@torch.no_grad()
+def difference(found, expected):
+    return max(float((a - b).abs().max()) for a, b in zip(found, expected, strict=True))
+
+
+@torch.no_grad()
+def maps(network, pixels):
+    return network.encoder.model(normalised(network, pixels))
+
+
+TIMM_CASES = [
+    ("resnet18", "fpn"),
+    ("resnet18", "deeplabv3"),  # dilated
+    ("test_efficientnet", "pspnet"),  # the first stages alone
+    ("test_vit", "fpn"),
+    ("convnext_atto", "upernet"),
+]
+
+
+@pytest.mark.parametrize("encoder, decoder", TIMM_CASES)
+def test_timm(encoder, decoder, stored):
+    path, network = stored(encoder, decoder)
+    made = export(path, "timm")
+    assert made.path == path.parent / "export" / "timm.safetensors"
+    encoder = run(made.how_to_load)["encoder"]
+    pixels = images(2, 3, 96, 64)
+    with torch.no_grad():
+        assert difference(encoder(normalised(network, pixels)), maps(network, pixels)) < 1e-5
+
+
+@pytest.mark.parametrize("encoder, decoder", TIMM_CASES)
+def test_transformers(encoder, decoder, stored):
+    pytest.importorskip("transformers")
+    path, network = stored(encoder, decoder)
+    made = export(path.parent, "transformers")
+    pixels = images(2, 3, 96, 64)
+    space = {"pixel_values": normalised(network, pixels)}
+    with torch.no_grad():
+        exec(made.how_to_load, space)
+        assert difference(space["maps"], maps(network, pixels)) < 1e-5
+
+
+@pytest.mark.parametrize("encoder, decoder", [("resnet18", "fpn"), ("resnet50", "deeplabv3")])
+def test_torchvision(encoder, decoder, stored):
+    path, network = stored(encoder, decoder)
+    model = run(export(path, "torchvision").how_to_load)["model"].eval()
+    layers = {f"layer{number}": str(number) for number in (1, 2, 3, 4)}
+    pixels = images(2, 3, 96, 64)
+    with torch.no_grad():
+        found = IntermediateLayerGetter(model, layers)(normalised(network, pixels))
+    assert difference(found.values(), maps(network, pixels)[1:]) < 1e-5
+
+
+@pytest.mark.parametrize("encoder, donor", [("resnet18", torchvision.models.resnet18), ("resnet50c", ResNetV1c)])
+def test_mmseg(encoder, donor, stored):
+    """Without mmseg, which does not install here: a plain ResNet under MMSegmentation's names."""
+    path, network = stored(encoder)
+    made = export(path, "mmseg")
+    model, content = donor().eval(), torch.load(made.path, weights_only=True)
+    state = {name.removeprefix("backbone."): tensor for name, tensor in content["state_dict"].items()}
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    assert not unexpected
+    assert {name.split(".")[0] for name in missing} <= {"fc"}
+    model.conv1 = getattr(model, "conv1", None) or model.stem
+    layers = {f"layer{number}": str(number) for number in (1, 2, 3, 4)}
+    pixels = images(2, 3, 96, 64)
+    with torch.no_grad():
+        found = IntermediateLayerGetter(model, layers)(normalised(network, pixels))
+    assert difference(found.values(), maps(network, pixels)[1:]) < 1e-5
+    settings = run(made.how_to_load)
+    assert settings["model"]["backbone"]["type"] == ("ResNetV1c" if encoder.endswith("c") else "ResNet")
+    assert settings["data_preprocessor"]["mean"] == pytest.approx([123.675, 116.28, 103.53], abs=0.01)
+
+
+def test_mmseg_is_told_of_dilated_stages(stored):
+    text = export(stored("resnet18", "deeplabv3")[0], "mmseg").how_to_load
+    assert "strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4), contract_dilation=True" in text
+
+
+DECODERS = ["fpn", "unet", "deeplabv3", "deeplabv3plus", "upernet", "segformer", "pspnet", "linknet", "pan"]
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_smp(decoder, stored):
+    more = {"decoder_channels": 32} if decoder == "fpn" else {}
+    path, network = stored("test_efficientnet", decoder, **more)
+    model = run(export(path, "smp").how_to_load)["model"]
+    pixels = images(2, 3, 128, 128)
+    with torch.no_grad():
+        assert float((model(normalised(network, pixels)) - network.logits(pixels)).abs().max()) < 1e-5
+
+
+def test_smp_takes_a_pretraining_without_its_head(stored):
+    path, network = stored("resnet18", head="projection")
+    model = run(export(path, "smp").how_to_load)["model"].eval()
+    pixels = images(1, 3, 64, 64)
+    with torch.no_grad():
+        found = model.decoder(model.encoder(normalised(network, pixels)))
+        assert float((found - network.features(pixels)).abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("part", ["network", "encoder"])
+def test_safetensors(part, stored):
+    path, network = stored("test_vit")
+    made = export(path, "safetensors", part)
+    space = run(made.how_to_load)
+    expected = network.encoder.model.state_dict() if part == "encoder" else network.state_dict()
+    assert space["tensors"].keys() == expected.keys()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in space["tensors"].items())
+    assert json.loads(space["metadata"]["classes"]) == CLASSES
+    assert json.loads(space["metadata"]["network"])["encoder"] == "test_vit"
+
+
+@pytest.mark.parametrize("to", ["torchvision", "mmseg"])
+def test_encoders_that_a_library_lacks_are_refused_with_what_takes_them(to, stored):
+    path, _ = stored("test_efficientnet")
+    with pytest.raises(UserError, match=rf"test_efficientnet.*--to {to} takes resnet18.*--to timm"):
+        export(path, to)
+
+
+def test_half_a_resnet_is_refused(stored):
+    path, _ = stored("resnet18", "pspnet")
+    with pytest.raises(UserError, match=r"first stages of resnet18 alone"):
+        export(path, "torchvision")
+
+
+def test_smp_refuses_plain_vits(stored):
+    path, _ = stored("test_vit")
+    with pytest.raises(UserError, match=r"no pyramid of a plain ViT.*--to onnx"):
+        export(path, "smp")
+
+
+def test_onnx_refuses_a_pretraining(stored):
+    pytest.importorskip("onnx")
+    path, _ = stored("test_efficientnet", head="projection")
+    with pytest.raises(UserError, match=r"embeddings and no classes.*--part encoder"):
+        export(path, "onnx")
+    assert not list(path.parent.glob("export/*"))
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (
+            ["--to", "timm", "--part", "network"],
+            "--to timm takes the encoder alone; for the network: --to smp, onnx, saf",
+        ),
+        (["--to", "onnx", "--part", "encoder"], "--to onnx takes the network alone"),
+        (["--to", "timm", "--int8"], "are for --to onnx"),
+    ],
+)
+def test_the_command_refuses(arguments, message, stored, mdpseg_command):
+    path, _ = stored("test_efficientnet")
+    code, out, err = mdpseg_command("export", path, *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_the_command(stored, mdpseg_command, tmp_path):
+    path, _ = stored("resnet18")
+    code, out, err = mdpseg_command("export", path.parent, "--to", "timm", "--out", tmp_path / "a" / "b.safetensors")
+    assert (code, err) == (0, "")
+    first, _, snippet = out.partition("\n")
+    assert first == str(tmp_path / "a" / "b.safetensors")
+    assert re.search(r"minus \[0\.485, 0\.456, 0\.406\]", snippet)
+    assert run(snippet)["encoder"](torch.zeros(1, 3, 64, 64))
+    with safe_open(first, "pt") as file:
+        assert file.metadata()["made_by"] == "mdpseg"
+
+
+def test_a_folder_without_weights_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"holds no weights.safetensors"):
+        export(tmp_path, "timm")
