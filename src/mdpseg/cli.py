@@ -146,6 +146,20 @@ def report(
     typer.echo(build_report(folders, overrides, images, out))
 
 
+@app.command()
+def serve(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, or a weights file.")],
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes any free one.")] = 8000,
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the network runs.")] = "auto",
+    allow: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Host name that it answers to, too.")] = None,
+) -> None:
+    """Serve a page to try a network on images, and an HTTP interface."""
+    from mdpseg.serve.start import serve
+
+    serve(run, host, port, device, allow or [])
+
+
 def main() -> None:
     """Runs the command line; a user's error is one message and exit code 2, with its traceback after --debug."""
     arguments = sys.argv[1:]
