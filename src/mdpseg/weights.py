@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,8 @@ class Weights:
         head: ``projection``, ``classifier``, or what else the head is.
         prototypes: float32 [K, D] unit vectors of the classes, where it has any.
         present: bool [K], which prototypes are real.
+        sums: float32 [K, D], of classes added from examples the sum of their region embeddings, else 0.
+        temperature: tau, which the cosines with prototypes are divided by.
     """
 
     network: NetworkConfig
@@ -46,6 +49,8 @@ class Weights:
     head: str
     prototypes: Tensor | None = None
     present: Tensor | None = None
+    sums: Tensor | None = None
+    temperature: float | None = None
 
     def build(self) -> SegmentationNetwork:
         """The network with these weights and head, in evaluation mode."""
@@ -64,12 +69,16 @@ def save(path: Path, weights: Weights) -> None:
     if weights.prototypes is not None and weights.present is not None:
         tensors["prototypes.vectors"] = weights.prototypes.detach().cpu().contiguous()
         tensors["prototypes.present"] = weights.present.cpu()
+    if weights.sums is not None:
+        tensors["prototypes.sums"] = weights.sums.detach().cpu().contiguous()
     metadata = {
         "format": _FORMAT,
         "network": json.dumps(weights.network.model_dump()),
         "label_space": weights.label_space.to_json(),
         "head": weights.head,
     }
+    if weights.temperature is not None:
+        metadata["temperature"] = json.dumps(weights.temperature)
     write_whole(path, lambda temporary: save_file(tensors, temporary, metadata))
 
 
@@ -87,15 +96,15 @@ def load(path: Path) -> Weights:
             metadata = file.metadata() or {}
             if metadata.get("format") != _FORMAT:
                 raise UserError(f"{path} was not written by mdpseg ({_FORMAT}); {_EXPECTED}.")
-            network, label_space, head = _read_metadata(path, metadata)
+            network, label_space, head, temperature = _read_metadata(path, metadata)
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
             found = {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
             _check_tensors(path, found, _expected_at(path, network, label_space.num_classes, head, found))
             tensors = {name: file.get_tensor(name) for name in found}
     except SafetensorError as error:
         raise UserError(f"{path} is not a safetensors file ({error}); {_EXPECTED}.") from None
-    prototypes, present = tensors.pop("prototypes.vectors", None), tensors.pop("prototypes.present", None)
-    return Weights(network, tensors, label_space, head, prototypes, present)
+    prototypes, present, sums = (tensors.pop(f"prototypes.{part}", None) for part in ("vectors", "present", "sums"))
+    return Weights(network, tensors, label_space, head, prototypes, present, sums, temperature)
 
 
 def _check_header(path: Path) -> None:
@@ -114,16 +123,24 @@ def _check_header(path: Path) -> None:
         )
 
 
-def _read_metadata(path: Path, metadata: Mapping[str, str]) -> tuple[NetworkConfig, LabelSpace, str]:
+def _read_metadata(path: Path, metadata: Mapping[str, str]) -> tuple[NetworkConfig, LabelSpace, str, float | None]:
     try:
         network = NetworkConfig.model_validate_json(metadata["network"])
         label_space = LabelSpace.from_json(metadata["label_space"])
-        return network, label_space, metadata["head"]
+        temperature = _read_temperature(metadata["temperature"]) if "temperature" in metadata else None
+        return network, label_space, metadata["head"], temperature
     except RecursionError:
         raise UserError(f"{path} has damaged metadata: they are nested too deeply; {_EXPECTED}.") from None
     except (ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{' '.join(str(error).split()):.300}"
         raise UserError(f"{path} has damaged metadata: {reason}; {_EXPECTED}.") from None
+
+
+def _read_temperature(text: str) -> float:
+    temperature = float(json.loads(text))
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature is {text:.60}; expected a number above 0")
+    return temperature
 
 
 def _expected_at(
@@ -153,9 +170,11 @@ def expected_tensors(
         else:
             network.set_classifier(num_classes)
     expected = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in network.state_dict().items()}
-    if "prototypes.vectors" in names or "prototypes.present" in names:
+    if any(f"prototypes.{part}" in names for part in ("vectors", "present", "sums")):
         expected["prototypes.vectors"] = (num_classes, config.embedding_dim), torch.float32
         expected["prototypes.present"] = (num_classes,), torch.bool
+    if "prototypes.sums" in names:  # only where classes were added from examples
+        expected["prototypes.sums"] = (num_classes, config.embedding_dim), torch.float32
     return expected
 
 

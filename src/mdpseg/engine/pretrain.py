@@ -91,7 +91,9 @@ def pretrain(config: PretrainConfig | Mapping[str, Any] | str | Path, overrides:
         prototypes, present = objective.prototypes() if isinstance(objective, MDP) else (None, None)
         head = "projection" if isinstance(objective, MDP) else "classifier"
         state = network.state_dict()
-        weights.save(run.weights, weights.Weights(network.config, state, label_space, head, prototypes, present))
+        temperature = config.method.temperature if isinstance(objective, MDP) else None
+        stored = weights.Weights(network.config, state, label_space, head, prototypes, present, temperature=temperature)
+        weights.save(run.weights, stored)
         seconds = time.perf_counter() - began
         write_text(run.path / "README.md", pretrain_readme(config, label_space, datasets, mapping, seconds))
         run.log(f"done in {seconds:.0f} s: {run.weights}")
