@@ -17,7 +17,7 @@ import mdpseg
 from mdpseg.errors import UserError
 from mdpseg.pages.document import asset
 from mdpseg.serve.guard import LARGEST_BODY, MOST_AT_ONCE
-from mdpseg.serve.images import MOST_PIXELS, MOST_PIXELS_SEEN, Refused
+from mdpseg.serve.images import MOST_PIXELS, MOST_PIXELS_SEEN, RefusedError
 from mdpseg.serve.service import Service
 
 _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -123,7 +123,7 @@ def make_app(service: Service, weights: bool) -> FastAPI:
         session: Session = None,
     ) -> dict[str, Any]:
         if len(images) != len(regions) or len(images) > _MOST_EXAMPLES:
-            raise Refused(
+            raise RefusedError(
                 422,
                 f"There are {len(images)} images and {len(regions)} regions; as many of each are expected, at most "
                 f"{_MOST_EXAMPLES}.",
@@ -139,7 +139,7 @@ def make_app(service: Service, weights: bool) -> FastAPI:
     @app.get("/api/weights", summary="The network with your own classes, as a weights file", response_class=Response)
     async def download(session: Session = None) -> Response:
         if not weights:
-            raise Refused(403, "The network is given away only where the server listens on this machine alone.")
+            raise RefusedError(403, "The network is given away only where the server listens on this machine alone.")
         content = await run(lambda: service.weights(session or ""))
         return Response(
             content,
@@ -183,7 +183,7 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(UserError)
     async def user_error(request: Request, error: UserError) -> JSONResponse:
-        return JSONResponse({"detail": str(error)}, error.status if isinstance(error, Refused) else 422)
+        return JSONResponse({"detail": str(error)}, error.status if isinstance(error, RefusedError) else 422)
 
     @app.exception_handler(RequestValidationError)
     async def wrong_fields(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mdpseg.serve.images import Refused
+from mdpseg.serve.images import RefusedError
 
 LARGEST_BODY = 32 * 2**20
 # Requests with work in them that are received, wait or run. Together with the largest body it bounds the memory.
@@ -63,7 +63,7 @@ class Guard:
                 await self.app(scope, receive, send_with_headers)
             else:
                 await self._work(scope, receive, send_with_headers)
-        except Refused as refusal:
+        except RefusedError as refusal:
             later = {"Retry-After": "5"} if refusal.status == 503 else None
             answer = JSONResponse({"detail": str(refusal)}, refusal.status, later)
             await answer(scope, receive, send_with_headers)
@@ -71,12 +71,14 @@ class Guard:
     async def _work(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._taken >= MOST_AT_ONCE:
             await _whole_body(receive, 0)  # else the sender meets a closed connection instead of the answer
-            raise Refused(503, "Too many requests at once; try again in a few seconds.")
+            raise RefusedError(503, "Too many requests at once; try again in a few seconds.")
         self._taken += 1
         try:
             body = await _whole_body(receive, LARGEST_BODY)
             if body is None:
-                raise Refused(413, f"The request has more than {LARGEST_BODY >> 20} MB: send smaller or fewer images.")
+                raise RefusedError(
+                    413, f"The request has more than {LARGEST_BODY >> 20} MB: send smaller or fewer images."
+                )
             await self.app(scope, _replay(body, receive), send)
         finally:
             self._taken -= 1
@@ -84,22 +86,22 @@ class Guard:
     def _check_origin(self, headers: Headers) -> None:
         host = _host_name(headers.get("host", ""))
         if host is None or (host not in self.names and not _is_address(host)):
-            raise Refused(
+            raise RefusedError(
                 421, f"This server does not answer to the name {host or ''!r}; mdpseg serve --allow NAME lets it."
             )
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
-            raise Refused(403, "Requests from other sites' pages are refused.")
+            raise RefusedError(403, "Requests from other sites' pages are refused.")
         foreign = headers.get("sec-fetch-site", "none") in ("cross-site", "same-site")
         if foreign and headers.get("sec-fetch-mode") != "navigate":  # a link on another page may lead here
-            raise Refused(403, "Requests from other sites' pages are refused.")
+            raise RefusedError(403, "Requests from other sites' pages are refused.")
 
 
 async def _whole_body(receive: Receive, most: int) -> bytes | None:
     """The body; None if it has more than ``most`` bytes. The rest of it is received, too, and thrown away.
 
     Raises:
-        Refused: it does not come within a minute, or its sender is gone.
+        RefusedError: it does not come within a minute, or its sender is gone.
     """
     parts: list[bytes] = []
     size = 0
@@ -108,7 +110,7 @@ async def _whole_body(receive: Receive, most: int) -> bytes | None:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise Refused(400, "The sender is gone.")
+                    raise RefusedError(400, "The sender is gone.")
                 size += len(message.get("body", b""))
                 if size <= most:
                     parts.append(message.get("body", b""))
@@ -117,7 +119,7 @@ async def _whole_body(receive: Receive, most: int) -> bytes | None:
                 if not message.get("more_body", False):
                     return b"".join(parts) if size <= most else None
     except TimeoutError:
-        raise Refused(408, f"The request did not arrive within {_SECONDS_TO_SEND} seconds.") from None
+        raise RefusedError(408, f"The request did not arrive within {_SECONDS_TO_SEND} seconds.") from None
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

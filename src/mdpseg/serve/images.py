@@ -22,7 +22,7 @@ MOST_PIXELS_SEEN = 2**21
 _DAMAGE = (OSError, SyntaxError, ValueError, RuntimeError, EOFError, IndexError, struct.error, zlib.error)
 
 
-class Refused(UserError):
+class RefusedError(UserError):
     """A request that is not carried out.
 
     Attributes:
@@ -41,11 +41,11 @@ def open_image(content: bytes) -> Image.Image:
         content: a JPEG, PNG or WebP file.
 
     Raises:
-        Refused: it is no such file (415), claims too many pixels (413), or is damaged (422).
+        RefusedError: it is no such file (415), claims too many pixels (413), or is damaged (422).
     """
     picture = ImageOps.exif_transpose(_decoded(content))
     if picture.mode.startswith(("I", "F")):
-        raise Refused(415, "The image has 16 bits a pixel; 8 bits are expected: convert it.")
+        raise RefusedError(415, "The image has 16 bits a pixel; 8 bits are expected: convert it.")
     return picture.convert("RGB")
 
 
@@ -60,12 +60,12 @@ def open_region(content: bytes, sizes: Collection[tuple[int, int]]) -> NDArray[n
         bool [H, W].
 
     Raises:
-        Refused: it is no image, of another size, or nothing is marked.
+        RefusedError: it is no image, of another size, or nothing is marked.
     """
     picture = _decoded(content)
     if picture.size not in sizes:
         width, height = next(iter(sizes))
-        raise Refused(
+        raise RefusedError(
             422,
             f"The region has {picture.size[0]}x{picture.size[1]} pixels and its image {width}x{height}; they must be "
             "of one size.",
@@ -73,7 +73,7 @@ def open_region(content: bytes, sizes: Collection[tuple[int, int]]) -> NDArray[n
     pixels = np.asarray(picture.convert("RGBA"))  # [H, W, 4]
     marked: NDArray[np.bool_] = (pixels[..., :3] > 0).any(-1) & (pixels[..., 3] > 0)
     if not marked.any():
-        raise Refused(422, "The region is empty; mark the pixels that show the class.")
+        raise RefusedError(422, "The region is empty; mark the pixels that show the class.")
     return marked
 
 
@@ -104,25 +104,25 @@ def _decoded(content: bytes) -> Image.Image:
     elif content.startswith(b"RIFF") and content[8:12] == b"WEBP":
         kind, size = "WEBP", webp_size(content)
     elif not content:
-        raise Refused(422, "The image is an empty file.")
+        raise RefusedError(422, "The image is an empty file.")
     else:
-        raise Refused(415, "This is not a JPEG, PNG or WebP image.")
+        raise RefusedError(415, "This is not a JPEG, PNG or WebP image.")
     try:
         _refuse_too_large(size)  # before Pillow, which allocates what a WebP claims
         picture = Image.open(io.BytesIO(content), formats=[kind])
         _refuse_too_large(picture.size)  # a second header may say something else
         picture.load()
-    except Refused:
+    except RefusedError:
         raise
     except (*_DAMAGE, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise Refused(422, f"This {kind} image is truncated or damaged.") from error
+        raise RefusedError(422, f"This {kind} image is truncated or damaged.") from error
     return picture
 
 
 def _refuse_too_large(size: tuple[int, int] | None) -> None:
     if size is None:
-        raise Refused(422, "The image is damaged: its header gives no width and height.")
+        raise RefusedError(422, "The image is damaged: its header gives no width and height.")
     if size[0] * size[1] > MOST_PIXELS:
-        raise Refused(
+        raise RefusedError(
             413, f"The image has {size[0]}x{size[1]} pixels, and at most {MOST_PIXELS:,} are read: shrink it."
         )

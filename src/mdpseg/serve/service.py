@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mdpseg.model import SegmentationModel
 from mdpseg.serve.colours import Colour, as_hex, colours_of
-from mdpseg.serve.images import Refused, open_image, open_region, resized, seen_size, shrunk
+from mdpseg.serve.images import RefusedError, open_image, open_region, resized, seen_size, shrunk
 from mdpseg.serve.sessions import MOST_CLASSES, Sessions
 
 _EMBEDDINGS_KEPT = 4
@@ -134,7 +134,7 @@ class Service:
         self._needs_prototypes()
         image = open_image(content)
         if not (0 <= row < image.height and 0 <= column < image.width):
-            raise Refused(422, f"Row {row}, column {column} is outside the image of {image.width}x{image.height}.")
+            raise RefusedError(422, f"Row {row}, column {column} is outside the image of {image.width}x{image.height}.")
         seen = _as_seen(image)
         key = hashlib.sha256(content).digest()
         if key not in self._embeddings:
@@ -170,10 +170,12 @@ class Service:
         model = self._model(session)
         name = " ".join(name.split())
         if not name or len(name) > _LONGEST_NAME or not name.isprintable() or "/" in name:
-            raise Refused(422, f"A class needs a name of 1 to {_LONGEST_NAME} characters without a slash.")
+            raise RefusedError(422, f"A class needs a name of 1 to {_LONGEST_NAME} characters without a slash.")
         own = model.with_taxonomy(self.own).classes if self.own in model.taxonomies else []
         if name not in own and len(own) >= MOST_CLASSES:
-            raise Refused(409, f"You have {MOST_CLASSES} classes already, the most that are kept; forget them first.")
+            raise RefusedError(
+                409, f"You have {MOST_CLASSES} classes already, the most that are kept; forget them first."
+            )
         opened = []
         for content, region in examples:
             image = open_image(content)
@@ -201,7 +203,7 @@ class Service:
 
     def _needs_prototypes(self) -> None:
         if not self.model.taxonomies:
-            raise Refused(409, "This network is fine-tuned: it has no prototypes, and its classes are fixed.")
+            raise RefusedError(409, "This network is fine-tuned: it has no prototypes, and its classes are fixed.")
 
     def _colours(self, model: SegmentationModel) -> dict[str, Colour]:
         if not model.taxonomies:

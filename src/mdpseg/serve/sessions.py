@@ -6,7 +6,7 @@ import secrets
 from collections import OrderedDict
 
 from mdpseg.model import SegmentationModel
-from mdpseg.serve.images import Refused
+from mdpseg.serve.images import RefusedError
 
 MOST_SESSIONS = 32
 MOST_CLASSES = 50
@@ -22,10 +22,12 @@ class Sessions:
         """The session's model.
 
         Raises:
-            Refused: there is no such session, or no longer.
+            RefusedError: there is no such session, or no longer.
         """
         if token not in self._models:
-            raise Refused(410, "The classes you had added are gone: the server was restarted, or others needed room.")
+            raise RefusedError(
+                410, "The classes you had added are gone: the server was restarted, or others needed room."
+            )
         self._models.move_to_end(token)
         return self._models[token]
 
