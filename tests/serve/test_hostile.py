@@ -89,10 +89,13 @@ def test_a_body_of_100_mb_is_refused_and_not_kept(server):
     assert answer.status_code == 413
 
 
-def test_a_file_name_is_never_a_path(server, tmp_path):
-    for name in ("../../../../etc/passwd", "/etc/passwd", "a\x00b.png", "x" * 5000, "<script>.png"):
+def test_a_file_name_is_never_a_path(server):
+    for name in ("../../../../etc/passwd", "/etc/passwd", "C:\\windows\\x.png", "<script>.png"):
         answer = server.http.post("/api/segment", files={"image": (name, png(IMAGE))}, data={"taxonomy": "coarse"})
         assert ids_of(answer).shape == (64, 96)
+    for name in ("a\x00b.png", "x" * 20_000):
+        answer = server.http.post("/api/segment", files={"image": (name, png(IMAGE))})
+        assert answer.status_code in (200, 400)
     for path in ("/page/../app.py", "/page/%2e%2e/app.py", "/page/..%2f..%2fcli.py", "//etc/passwd", "/page/"):
         assert server.http.get(path).status_code == 404
 
@@ -153,6 +156,10 @@ def test_too_many_at_once_are_told_to_come_back(server):
     slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(8)]
     for connection in slow:
         connection.sendall(head)
+    for connection in slow:
+        connection.settimeout(0.1)
+        try: print(connection.recv(1000))
+        except TimeoutError: print("waits")
     for _ in range(100):
         answer = server.segment(IMAGE, taxonomy="coarse")
         if answer.status_code == 503:

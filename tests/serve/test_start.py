@@ -55,7 +55,7 @@ def test_a_taken_port_and_what_is_no_run(pretrained, tmp_path, mdpseg_command):
     assert "--host" in err
 
 
-@pytest.mark.parametrize("package", ["uvicorn", "fastapi", "multipart"])
+@pytest.mark.parametrize("package", ["uvicorn", "fastapi", "python_multipart"])
 def test_a_missing_package_is_one_message(package, pretrained, mdpseg_command, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.delitem(sys.modules, "mdpseg.serve.app", raising=False)

@@ -86,7 +86,8 @@ def seen_size(size: tuple[int, int]) -> tuple[int, int]:
 def resized(mask: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     """A mask [h, w] at another width and height, by nearest neighbours."""
     (height, width), (columns, rows) = mask.shape, size
-    return mask[np.arange(rows) * height // rows][:, np.arange(columns) * width // columns]
+    chosen: NDArray[Any] = mask[np.arange(rows) * height // rows][:, np.arange(columns) * width // columns]
+    return chosen
 
 
 def shrunk(region: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:

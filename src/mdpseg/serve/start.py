@@ -30,7 +30,7 @@ def serve(
         UserError: the extra ``serve`` is not installed, the run cannot be opened, or the address is taken.
     """
     try:
-        import multipart  # noqa: F401 (FastAPI reads forms with it)
+        import python_multipart  # noqa: F401 (FastAPI reads forms with it)
         import uvicorn
 
         from mdpseg.serve.app import make_app
