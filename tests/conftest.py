@@ -54,6 +54,23 @@ def segmenting(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return mdpseg.pretrain(recipe).out
 
 
+@pytest.fixture(scope="session")
+def segmenting_model(segmenting: Path):
+    """What :func:`segmenting` has learned."""
+    from mdpseg.model import SegmentationModel
+
+    return SegmentationModel.from_run(segmenting, "cpu")
+
+
+@pytest.fixture(scope="session")
+def server(segmenting: Path, tmp_path_factory: pytest.TempPathFactory):
+    """A real server of :func:`segmenting`, see tests/serving.py."""
+    from tests.serving import served
+
+    with served(segmenting, tmp_path_factory.mktemp("serve")) as running:
+        yield running
+
+
 @pytest.fixture
 def mdpseg_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -27,8 +27,8 @@ def add(server, name, images, regions, session=None):
 
 
 @pytest.mark.parametrize("taxonomy", ["coarse", "fine", "coarse+fine", ""])
-def test_the_mask_is_the_models(taxonomy, server, model):
-    expected = model.with_taxonomy(taxonomy or None).predict(IMAGE)
+def test_the_mask_is_the_models(taxonomy, server, segmenting_model):
+    expected = segmenting_model.with_taxonomy(taxonomy or None).predict(IMAGE)
     assert len(np.unique(expected.mask)) > 2
     np.testing.assert_array_equal(ids_of(server.segment(IMAGE, taxonomy=taxonomy)), expected.mask)
     found = server.segment(IMAGE, taxonomy=taxonomy, format="json").json()
@@ -56,9 +56,9 @@ def test_a_name_has_one_colour_in_all_taxonomies(server):
     assert len({c["colour"] for c in classes}) == len({c["name"] for c in classes})
 
 
-def test_the_nearest_prototypes_are_the_models(server, model):
+def test_the_nearest_prototypes_are_the_models(server, segmenting_model):
     found = server.post("nearest", IMAGE, row=40, column=90).json()
-    expected = model.nearest(IMAGE, 40, 90)
+    expected = segmenting_model.nearest(IMAGE, 40, 90)
     assert [entry["dataset"] for entry in found] == list(expected)
     for entry in found:
         similar = expected[entry["dataset"]]
@@ -67,12 +67,12 @@ def test_the_nearest_prototypes_are_the_models(server, model):
     assert server.post("nearest", IMAGE, row=64, column=0).status_code == 422
 
 
-def test_a_class_of_ones_own(server, model, tmp_path):
+def test_a_class_of_ones_own(server, segmenting_model, tmp_path):
     answer = add(server, "top", [IMAGE, world_image("fine", 1)], [region(0, 9), region(0, 12)])
     session = answer.json()["session"]
     assert [t["name"] for t in answer.json()["taxonomies"]][-1] == "mine"
     marked = [(i, np.asarray(r) > 0) for i, r in ((IMAGE, region(0, 9)), (world_image("fine", 1), region(0, 12)))]
-    expected = model.add_class("top", marked).with_taxonomy("fine+mine").predict(world_image("fine", 2))
+    expected = segmenting_model.add_class("top", marked).with_taxonomy("fine+mine").predict(world_image("fine", 2))
     seen = server.segment(world_image("fine", 2), session, taxonomy="fine+mine")
     np.testing.assert_array_equal(ids_of(seen), expected.mask)
     assert server.segment(IMAGE, taxonomy="fine+mine").status_code == 422  # another visitor's
@@ -110,17 +110,17 @@ def test_a_class_that_cannot_be_added(name, images, regions, status, message, se
     assert message in answer.json()["detail"]
 
 
-def test_a_photograph_is_turned_upright(server, model):
+def test_a_photograph_is_turned_upright(server, segmenting_model):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by a quarter
     content = png(IMAGE, "JPEG", exif=exif)
     found = ids_of(server.segment(content, taxonomy="coarse"))
     assert found.shape == (96, 64)
     upright = Image.open(io.BytesIO(png(IMAGE, "JPEG"))).transpose(Image.Transpose.ROTATE_270)
-    np.testing.assert_array_equal(found, model.with_taxonomy("coarse").predict(upright).mask)
+    np.testing.assert_array_equal(found, segmenting_model.with_taxonomy("coarse").predict(upright).mask)
 
 
-def test_a_large_image_is_shrunk_for_the_network_and_its_mask_enlarged(server, model):
+def test_a_large_image_is_shrunk_for_the_network_and_its_mask_enlarged(server, segmenting_model):
     large = IMAGE.resize((2400, 1600))
     found = server.segment(png(large, "JPEG"), taxonomy="coarse", format="json").json()
     assert (found["width"], found["height"]) == (2400, 1600)

@@ -1,6 +1,6 @@
 // The page: images come in, one after the other is segmented, and what the visitor does is passed on.
 import { Gone, ask, keepSession, segment } from './api.js';
-import { drawLegend, drawNearest, drawOwn, drawThumbnails, forgetNearest, showAll } from './panels.js';
+import { drawIntro, drawLegend, drawNearest, drawOwn, drawThumbnails, forgetNearest, showAll } from './panels.js';
 import { cross, drawMarks, drawMask, drawPicture, listen, overlay, placeCross } from './picture.js';
 import { byId, chosenTaxonomy, complain, make, state, tell } from './state.js';
 import { zip } from './zip.js';
@@ -26,6 +26,7 @@ function setInfo(info) {
     byId('taxonomy').append(...options.map(([value, text]) => make('option', { value }, text)));
     state.taxonomy = datasets[0];
   }
+  drawIntro();
   drawOwn();
 }
 
@@ -45,6 +46,7 @@ async function add(files) {
   }
   byId('files').value = '';
   byId('drop').classList.toggle('small', state.images.length > 0);
+  byId('intro').hidden = state.images.length > 0;
   await work();
 }
 

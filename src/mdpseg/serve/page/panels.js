@@ -4,6 +4,13 @@ import { byId, make, ownTaxonomy, state, swatch } from './state.js';
 
 const percent = (share) => (share > 0 && share < 0.001 ? '< 0.1 %' : `${(100 * share).toFixed(1)} %`);
 
+// What the page shows before there is an image: the classes of each taxonomy.
+export function drawIntro() {
+  byId('knows').replaceChildren(...state.info.taxonomies.map((taxonomy) => make('div', { class: 'card' },
+    make('h3', {}, taxonomy.name || state.info.run), make('ul', { class: 'chips' }, ...taxonomy.classes.map(({ name, colour }) =>
+      make('li', {}, swatch(colour), name))))));
+}
+
 export function drawLegend() {
   const classes = [...state.current.seen.classes].sort((a, b) => b.share - a.share);
   const entry = ({ name, colour, share }) => {

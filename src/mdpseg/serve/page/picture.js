@@ -27,6 +27,7 @@ export function drawPicture() {
   drawMarks();
   byId('picture').style.maxWidth = `calc(72vh * ${width / height})`;
   byId('picture').setAttribute('aria-label', `${name}, segmented`);
+  byId('picture').dataset.taxonomy = seen.taxonomy;
   placeCross();
 }
 
