@@ -70,6 +70,7 @@ def test_the_nearest_prototypes_are_the_models(server, segmenting_model):
 def test_a_class_of_ones_own(server, segmenting_model, tmp_path):
     answer = add(server, "top", [IMAGE, world_image("fine", 1)], [region(0, 9), region(0, 12)])
     session = answer.json()["session"]
+    assert answer.json()["limits"] == server.http.get("/api/classes").json()["limits"]
     assert [t["name"] for t in answer.json()["taxonomies"]][-1] == "mine"
     marked = [(i, np.asarray(r) > 0) for i, r in ((IMAGE, region(0, 9)), (world_image("fine", 1), region(0, 12)))]
     expected = segmenting_model.add_class("top", marked).with_taxonomy("fine+mine").predict(world_image("fine", 2))

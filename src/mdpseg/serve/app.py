@@ -22,6 +22,13 @@ from mdpseg.serve.service import Service
 
 _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _MOST_EXAMPLES = 16
+_LIMITS = {
+    "bytes": LARGEST_BODY,
+    "pixels": MOST_PIXELS,
+    "pixels_seen": MOST_PIXELS_SEEN,
+    "at_once": MOST_AT_ONCE,
+    "examples": _MOST_EXAMPLES,
+}
 _T = TypeVar("_T")
 
 Image = Annotated[UploadFile, File(description="A JPEG, PNG or WebP file.")]
@@ -65,16 +72,12 @@ def make_app(service: Service, weights: bool) -> FastAPI:
         waiting = one_at_a_time.statistics().tasks_waiting + int(one_at_a_time.borrowed_tokens)
         return {"status": "ok", "version": mdpseg.__version__, "run": service.name, "waiting": waiting}
 
+    def about(session: str | None) -> dict[str, Any]:
+        return {**service.describe(session), "can_download_weights": weights, "limits": _LIMITS}
+
     @app.get("/api/classes", summary="The taxonomies, their classes and colours, and the limits")
     async def classes(session: Session = None) -> dict[str, Any]:
-        limits = {
-            "bytes": LARGEST_BODY,
-            "pixels": MOST_PIXELS,
-            "pixels_seen": MOST_PIXELS_SEEN,
-            "at_once": MOST_AT_ONCE,
-            "examples": _MOST_EXAMPLES,
-        }
-        return {**service.describe(session), "can_download_weights": weights, "limits": limits}
+        return about(session)
 
     @app.post(
         "/api/segment",
@@ -130,7 +133,7 @@ def make_app(service: Service, weights: bool) -> FastAPI:
             )
         examples = [(await i.read(), await r.read()) for i, r in zip(images, regions, strict=True)]
         token = await run(lambda: service.add_class(name, examples, session))
-        return {"session": token, **service.describe(token)}
+        return {"session": token, **about(token)}
 
     @app.delete("/api/classes", summary="Forget your own classes", status_code=204)
     async def forget(session: Session = None) -> None:

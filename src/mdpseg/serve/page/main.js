@@ -1,7 +1,7 @@
 // The page: images come in, one after the other is segmented, and what the visitor does is passed on.
 import { Gone, ask, keepSession, segment } from './api.js';
 import { drawIntro, drawLegend, drawNearest, drawOwn, drawThumbnails, forgetNearest, showAll } from './panels.js';
-import { cross, drawMarks, drawMask, drawPicture, listen, overlay, placeCross } from './picture.js';
+import { centreCross, cross, drawMarks, drawMask, drawPicture, listen, overlay, placeCross } from './picture.js';
 import { byId, chosenTaxonomy, complain, make, state, tell } from './state.js';
 import { zip } from './zip.js';
 
@@ -77,7 +77,10 @@ async function segmentOne(image) {
     image.seen = await segment(image.file, chosenTaxonomy());
     image.bitmap ??= await createImageBitmap(image.file);
     image.error = null;
-    if (!state.current) state.current = image;
+    if (!state.current) {
+      state.current = image;
+      centreCross();
+    }
     if (image === state.current) {
       show();
       tell(`${image.seen.width} × ${image.seen.height} pixels, ${((performance.now() - began) / 1000).toFixed(1)} s`);
@@ -97,8 +100,7 @@ function choose(image) {
   if (image.error) complain(`${image.name}: ${image.error}`);
   if (!image.seen) return;
   state.current = image;
-  byId('cross').hidden = true;
-  Object.assign(cross, { x: image.seen.ids.width >> 1, y: image.seen.ids.height >> 1 });
+  centreCross();
   forgetNearest();
   tell('');
   show();

@@ -54,6 +54,12 @@ export function placeCross(shown = !byId('cross').hidden) {
   byId('cross').hidden = !shown;
 }
 
+export function centreCross() {
+  const { width, height } = state.current.seen.ids;
+  Object.assign(cross, { x: width >> 1, y: height >> 1 });
+  byId('cross').hidden = true;
+}
+
 // Photograph and mask as they are seen, as a PNG.
 export function overlay() {
   const canvas = document.createElement('canvas'), photo = byId('photo');
@@ -96,6 +102,9 @@ export function listen(look, marked) {
     made.moveTo(start.x + 0.5, start.y + 0.5);
     made.lineTo(cross.x + 0.5, cross.y + 0.5);
     made.stroke();
+    made.beginPath(); // a line of no length is not drawn
+    made.arc(cross.x + 0.5, cross.y + 0.5, made.lineWidth / 2, 0, 2 * Math.PI);
+    made.fill();
   }
 
   picture.addEventListener('pointerdown', (event) => {
