@@ -209,14 +209,9 @@ def test_an_added_class_is_the_two_step_average(model):
     assert int(one_by_one.prototypes.examples[-1]) == 2
 
 
-def test_an_added_class_wins_in_its_region_and_loses_outside(model):
-    image = pixels(96, 96) // 8 + 224
-    image[20:70, 30:80] -= 224  # dark
-    chosen = region(20, 70, 30, 80, (96, 96))
+def test_an_added_class_has_an_offset_beside_trained_ones_alone(model):
+    image, chosen = pixels(96, 96), region(20, 70, 30, 80, (96, 96))
     grown = model.with_taxonomy("voc").add_class("dark", [(image, chosen)])
-    wins = grown.predict(image).mask == grown.classes.index("mine/dark")
-    assert wins[chosen].mean() > 0.6
-    assert wins[~chosen].mean() < 0.4
     offset = float(grown.prototypes.offsets[-1])
     assert offset != 0
     alone = grown.with_taxonomy("mine")  # no trained class beside it: the offset has nothing to stand against

@@ -131,9 +131,7 @@ class SegmentationModel:
             UserError: it is not one of them, or the network is a fine-tuned one.
         """
         self._known_prototypes()
-        other = copy(self)
-        other._set_view(taxonomy)
-        return other
+        return self._with(self.prototypes, taxonomy)
 
     def _set_view(self, taxonomy: str | None) -> None:
         if self.prototypes is None:
@@ -297,7 +295,7 @@ class SegmentationModel:
             found[dataset] = sorted(similar, key=lambda one: -one.cosine)
         return found
 
-    def add_class(self, name: str, examples: Sequence[tuple[ImageLike, Any]], dataset: str = "mine") -> Self:
+    def add_class(self, name: str, examples: Sequence[tuple[Any, Any]], dataset: str = "mine") -> Self:
         """A model with one more class, whose prototype is the two-step average of examples; nothing is trained.
 
         Beside the trained classes of the present view, an offset of its logits is set such that it wins inside the
@@ -321,9 +319,13 @@ class SegmentationModel:
         beside = beside if len(beside) else prototypes.of_trained(prototypes.ids(prototypes.taxonomies))
         vector = F.normalize(regions.sum(0), dim=0)
         offset = winning_offset(seen, vector, beside, prototypes.temperature)
+        grown = prototypes.with_class(dataset, name, regions, offset)
+        return self._with(grown, "+".join([*datasets, dataset] if dataset not in datasets else datasets))
+
+    def _with(self, prototypes: Prototypes | None, taxonomy: str | None) -> Self:
         other = copy(self)
-        other.prototypes = prototypes.with_class(dataset, name, regions, offset)
-        other._set_view("+".join([*datasets, dataset] if dataset not in datasets else datasets))
+        other.prototypes = prototypes
+        other._set_view(taxonomy)
         return other
 
     def _example(self, image: ImageLike, region: Any, number: int) -> Example:

@@ -67,7 +67,8 @@ def winning_offset(examples: list[Example], prototype: Tensor, others: Tensor, t
     margins = (pixels @ prototype - (pixels @ others.T).amax(1)) / temperature
     if bool(inside.all()):
         return float(margins.sort().values[len(margins) // 10])
-    candidates = margins.sort().values[:: max(1, len(margins) // 200)]  # [N]
+    rising = margins.sort().values
+    candidates = ((rising[1:] + rising[:-1]) / 2)[:: max(1, len(margins) // 200)]  # [N]
     wins = margins[:, None] > candidates  # [P, N]
     errors = (~wins[inside]).float().mean(0) + wins[~inside].float().mean(0)
     return float(candidates[errors.argmin()])
