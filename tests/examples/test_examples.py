@@ -50,3 +50,8 @@ def test_a_sweep_of_two_trials(tmp_path):
     assert 0 <= study.best_value <= 1
     assert (tmp_path / "out" / "1" / "finetune" / "weights.safetensors").is_file()
     assert not (tmp_path / "unused").exists()
+
+
+def test_the_document_shows_the_bare_loop_as_it_is():
+    document = Path(__file__).parents[2] / "docs" / "python.md"
+    assert (EXAMPLES / "bare_loop.py").read_text() in document.read_text()
