@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, Self, overload
@@ -18,15 +17,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mdpseg import weights
-from mdpseg.bank import region_means
 from mdpseg.config import EvalConfig, MethodConfig, PretrainConfig
 from mdpseg.data.image import ImageLike, as_pixels
 from mdpseg.engine.blocks import blocks
+from mdpseg.engine.embedder import Embedder
+from mdpseg.engine.examples import Example, make_example, winning_offset
 from mdpseg.engine.inference import class_ids, class_probabilities
 from mdpseg.engine.runtime import Device, Precision, make_fabric
 from mdpseg.errors import UserError
-from mdpseg.network import STRIDE, Classifier, PrototypeClassifier, SegmentationNetwork
-from mdpseg.objectives.pixels import at_size
+from mdpseg.network import PrototypeClassifier, SegmentationNetwork
 from mdpseg.prototypes import Prototypes
 from mdpseg.recipe import load
 
@@ -69,6 +68,7 @@ class SegmentationModel:
         taxonomy: the present view's datasets, joined by ``+``; None for a fine-tuned network.
         stored: the weights that it was made from.
         prototypes: of a pretrained network, else None.
+        embedder: gives the embeddings; has their ``stride`` in pixels.
     """
 
     network: SegmentationNetwork
@@ -79,6 +79,7 @@ class SegmentationModel:
         self.stored, self._fabric = stored, fabric
         self.prototypes = _prototypes(stored)
         self._base = stored.build().to(fabric.device).requires_grad_(False)
+        self.embedder = Embedder(self._base, fabric)
         self._set_view(taxonomy)
 
     @classmethod
@@ -130,9 +131,7 @@ class SegmentationModel:
             UserError: it is not one of them, or the network is a fine-tuned one.
         """
         self._known_prototypes()
-        other = copy(self)
-        other._set_view(taxonomy)
-        return other
+        return self._with(self.prototypes, taxonomy)
 
     def _set_view(self, taxonomy: str | None) -> None:
         if self.prototypes is None:
@@ -148,7 +147,8 @@ class SegmentationModel:
         self.taxonomy = "+".join(datasets)
         self.classes = space.class_names(datasets[0]) if len(datasets) == 1 else [space.names[i] for i in ids.tolist()]
         vectors, present = self.prototypes.vectors[ids], self.prototypes.present[ids]
-        head = PrototypeClassifier(self._base.head, vectors, present, self.prototypes.temperature)
+        offsets = self.prototypes.offsets_of(ids)
+        head = PrototypeClassifier(self._base.head, vectors, present, self.prototypes.temperature, offsets)
         self.network = self._base.with_head(head.to(self._fabric.device)).eval()
 
     def _known_prototypes(self) -> Prototypes:
@@ -259,42 +259,9 @@ class SegmentationModel:
             image: as :meth:`predict` takes it.
 
         Returns:
-            float32 [D, h, w] of unit length along D, on the network's device; one for every ``stride`` pixels.
+            float32 [D, h, w] of unit length along D, on the network's device; one for every ``embedder.stride`` pixels.
         """
-        return self._embed(as_pixels(image))
-
-    @torch.no_grad()
-    def _embed(self, pixels: Tensor) -> Tensor:
-        height, width = pixels.shape[1:]
-        whole = None
-        for block in blocks(height, width):
-            part = pixels[None, :, *block.outer].to(self._fabric.device)
-            with self._fabric.autocast():
-                cells = self._embeddings(part)[0][:, *block.within(self.stride)]
-            if cells.shape[1:] == self._cells(height, width):
-                return cells
-            if whole is None:
-                whole = cells.new_empty(len(cells), *self._cells(height, width))
-            rows, columns = (slice(s.start // self.stride, -(-s.stop // self.stride)) for s in block.inner)
-            whole[:, rows, columns] = cells
-        assert whole is not None
-        return whole
-
-    @cached_property
-    def stride(self) -> int:
-        """How many pixels along each side share one embedding."""
-        side = 2 * STRIDE
-        with torch.no_grad():
-            return side // self._embeddings(torch.zeros(1, 3, side, side, device=self._fabric.device)).shape[2]
-
-    def _cells(self, height: int, width: int) -> tuple[int, int]:
-        return -(-height // self.stride), -(-width // self.stride)
-
-    def _embeddings(self, images: Tensor) -> Tensor:
-        """[B, 3, H, W] of any size -> float32 [B, D, h, w], padding included."""
-        features = self._base.features(self._base.pad(images))
-        head = self._base.head
-        return F.normalize(head[0](features).float(), dim=1) if isinstance(head, Classifier) else head(features)
+        return self.embedder(as_pixels(image))
 
     def nearest(self, image: ImageLike | Tensor, row: int, column: int) -> dict[str, list[Similar]]:
         """Which classes of each dataset are most similar to what is at a pixel.
@@ -312,13 +279,13 @@ class SegmentationModel:
         """
         prototypes = self._known_prototypes()
         if isinstance(image, Tensor):
-            embeddings, (height, width) = image, (side * self.stride for side in image.shape[1:])
+            embeddings, (height, width) = image, (side * self.embedder.stride for side in image.shape[1:])
         else:
             pixels = as_pixels(image)
-            embeddings, (height, width) = self._embed(pixels), pixels.shape[1:]
+            embeddings, (height, width) = self.embedder(pixels), pixels.shape[1:]
         if not (0 <= row < height and 0 <= column < width):
             raise UserError(f"Pixel (row {row}, column {column}) is outside the image of {height} x {width} pixels.")
-        pixel = embeddings[:, row // self.stride, column // self.stride].cpu()  # [D]
+        pixel = embeddings[:, row // self.embedder.stride, column // self.embedder.stride].cpu()  # [D]
         cosines = (prototypes.vectors @ pixel).tolist()
         space, present = prototypes.label_space, prototypes.present.tolist()
         found = {}
@@ -328,8 +295,11 @@ class SegmentationModel:
             found[dataset] = sorted(similar, key=lambda one: -one.cosine)
         return found
 
-    def add_class(self, name: str, examples: Sequence[tuple[ImageLike, Any]], dataset: str = "mine") -> Self:
+    def add_class(self, name: str, examples: Sequence[tuple[Any, Any]], dataset: str = "mine") -> Self:
         """A model with one more class, whose prototype is the two-step average of examples; nothing is trained.
+
+        Beside the trained classes of the present view, an offset of its logits is set such that it wins inside the
+        regions and loses outside: so mark the class wherever it is in an example.
 
         Args:
             name: the class. If it was added before, these examples are averaged with the earlier ones.
@@ -342,15 +312,23 @@ class SegmentationModel:
         prototypes = self._known_prototypes()
         if not examples:
             raise UserError(f"No example of {name!r}; give at least one image with its region.")
-        regions = torch.stack([self._region(image, region, number) for number, (image, region) in enumerate(examples)])
-        other = copy(self)
-        other.prototypes = prototypes.with_class(dataset, name, regions)
+        seen = [self._example(image, region, number) for number, (image, region) in enumerate(examples)]
+        regions = torch.stack([example.region for example in seen])
         datasets = prototypes.datasets_of(self.taxonomy)
-        other._set_view("+".join([*datasets, dataset] if dataset not in datasets else datasets))
+        beside = prototypes.of_trained(prototypes.ids(datasets))
+        beside = beside if len(beside) else prototypes.of_trained(prototypes.ids(prototypes.taxonomies))
+        vector = F.normalize(regions.sum(0), dim=0)
+        offset = winning_offset(seen, vector, beside, prototypes.temperature)
+        grown = prototypes.with_class(dataset, name, regions, offset)
+        return self._with(grown, "+".join([*datasets, dataset] if dataset not in datasets else datasets))
+
+    def _with(self, prototypes: Prototypes | None, taxonomy: str | None) -> Self:
+        other = copy(self)
+        other.prototypes = prototypes
+        other._set_view(taxonomy)
         return other
 
-    def _region(self, image: ImageLike, region: Any, number: int) -> Tensor:
-        """The region embedding of one example, float32 [D] of unit length."""
+    def _example(self, image: ImageLike, region: Any, number: int) -> Example:
         pixels = as_pixels(image)
         chosen = torch.as_tensor(np.asarray(region))
         if chosen.dtype != torch.bool or chosen.shape != pixels.shape[1:]:
@@ -360,14 +338,7 @@ class SegmentationModel:
             )
         if not bool(chosen.any()):
             raise UserError(f"Example {number}: the region is empty; mark the pixels that show the class.")
-        embeddings = self._embed(pixels)[None].cpu()
-        size = embeddings.shape[2], embeddings.shape[3]
-        below, right = (cells * self.stride - side for cells, side in zip(size, chosen.shape, strict=True))
-        targets = F.pad(chosen.long() - 1, (0, right, 0, below), value=-1)[None]  # 0 inside, -1 outside
-        cells = at_size(targets, size)
-        if not bool((cells >= 0).any()):  # smaller than a cell: every cell that it touches
-            cells = F.max_pool2d(targets.float(), self.stride).long()
-        return region_means(embeddings, cells, 1)[0][0]
+        return make_example(self.embedder(pixels).cpu(), chosen, self.embedder.stride)
 
     def save(self, path: str | Path) -> None:
         """Writes network and prototypes as a weights file, which :meth:`from_run` reads back.
@@ -378,29 +349,29 @@ class SegmentationModel:
         path = Path(path)
         if not path.parent.is_dir():
             raise UserError(f"There is no folder {path.parent}; make it first.")
-        weights.save(path, self._stored_now())
-
-    def _stored_now(self) -> weights.Weights:
-        kept = self.prototypes
-        if kept is None:
-            return self.stored
-        return replace(
-            self.stored,
-            label_space=kept.label_space,
-            prototypes=kept.vectors,
-            present=kept.present,
-            sums=kept.sums if bool(kept.sums.any()) else None,
-            temperature=kept.temperature,
-        )
+        stored, kept = self.stored, self.prototypes
+        if kept is not None:
+            added = {"sums": kept.sums, "examples": kept.examples, "offsets": kept.offsets}
+            stored = replace(
+                stored,
+                label_space=kept.label_space,
+                prototypes=kept.vectors,
+                present=kept.present,
+                added=added if bool(kept.added.any()) else {},
+                temperature=kept.temperature,
+            )
+        weights.save(path, stored)
 
 
 def _prototypes(stored: weights.Weights) -> Prototypes | None:
     if stored.prototypes is None or stored.present is None:
         return None
-    vectors = stored.prototypes.float()
-    sums = torch.zeros_like(vectors) if stored.sums is None else stored.sums.float()
-    temperature = stored.temperature or MethodConfig().temperature
-    return Prototypes(stored.label_space, vectors, stored.present, sums, temperature)
+    vectors, temperature = stored.prototypes.float(), stored.temperature or MethodConfig().temperature
+    trained = Prototypes.trained(stored.label_space, vectors, stored.present, temperature)
+    if not stored.added:
+        return trained
+    sums, examples, offsets = (stored.added[name] for name in ("sums", "examples", "offsets"))
+    return replace(trained, sums=sums, examples=examples, offsets=offsets)
 
 
 def _with_temperature_of(stored: weights.Weights, recipe: Path) -> weights.Weights:

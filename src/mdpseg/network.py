@@ -177,6 +177,7 @@ class PrototypeClassifier(nn.Module):
         vectors: float32 [K, D], prototypes of unit length.
         present: bool [K]; the others never win, and their probability is 0.
         temperature: tau.
+        offsets: float32 [K], taken off the logits.
 
     Shape: [B, C, h, w] -> [B, K, h, w].
     """
@@ -184,12 +185,13 @@ class PrototypeClassifier(nn.Module):
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, projection: nn.Module, vectors: Tensor, present: Tensor, temperature: float) -> None:
+    def __init__(
+        self, projection: nn.Module, vectors: Tensor, present: Tensor, temperature: float, offsets: Tensor
+    ) -> None:
         super().__init__()
         self.projection = projection
-        never = torch.zeros(len(present), device=vectors.device).masked_fill(~present, -1e4 / temperature)
         self.register_buffer("weight", (vectors * present[:, None] / temperature)[:, :, None, None])
-        self.register_buffer("bias", never)
+        self.register_buffer("bias", (-offsets).masked_fill(~present, -1e4 / temperature))
 
     def forward(self, features: Tensor) -> Tensor:
         """Projects, and compares."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import timm
@@ -25,6 +25,14 @@ from mdpseg.network import SegmentationNetwork
 _FORMAT = "mdpseg-1"
 _EXPECTED = "expected the weights.safetensors of a run"
 _STORED_AS = {torch.float32: ("F32", "F64", "F16", "BF16"), torch.int64: ("I64",), torch.bool: ("BOOL",)}
+_PROTOTYPES = {
+    "vectors": torch.float32,
+    "present": torch.bool,
+    "sums": torch.float32,
+    "examples": torch.int64,
+    "offsets": torch.float32,
+}
+_ADDED = {"sums", "examples", "offsets"}
 LARGEST_HEADER = 2**22  # bytes: some ten thousand tensors
 
 
@@ -39,7 +47,8 @@ class Weights:
         head: ``projection``, ``classifier``, or what else the head is.
         prototypes: float32 [K, D] unit vectors of the classes, where it has any.
         present: bool [K], which prototypes are real.
-        sums: float32 [K, D], of classes added from examples the sum of their region embeddings, else 0.
+        added: of classes added from examples ``sums`` float32 [K, D], ``examples`` int64 [K] and ``offsets`` float32
+            [K], see :class:`mdpseg.prototypes.Prototypes`; empty where none was added.
         temperature: tau, which the cosines with prototypes are divided by.
     """
 
@@ -49,7 +58,7 @@ class Weights:
     head: str
     prototypes: Tensor | None = None
     present: Tensor | None = None
-    sums: Tensor | None = None
+    added: Mapping[str, Tensor] = field(default_factory=dict)
     temperature: float | None = None
 
     def build(self) -> SegmentationNetwork:
@@ -69,8 +78,7 @@ def save(path: Path, weights: Weights) -> None:
     if weights.prototypes is not None and weights.present is not None:
         tensors["prototypes.vectors"] = weights.prototypes.detach().cpu().contiguous()
         tensors["prototypes.present"] = weights.present.cpu()
-    if weights.sums is not None:
-        tensors["prototypes.sums"] = weights.sums.detach().cpu().contiguous()
+    tensors |= {f"prototypes.{name}": tensor.cpu().contiguous() for name, tensor in weights.added.items()}
     metadata = {
         "format": _FORMAT,
         "network": json.dumps(weights.network.model_dump()),
@@ -103,8 +111,9 @@ def load(path: Path) -> Weights:
             tensors = {name: file.get_tensor(name) for name in found}
     except SafetensorError as error:
         raise UserError(f"{path} is not a safetensors file ({error}); {_EXPECTED}.") from None
-    prototypes, present, sums = (tensors.pop(f"prototypes.{part}", None) for part in ("vectors", "present", "sums"))
-    return Weights(network, tensors, label_space, head, prototypes, present, sums, temperature)
+    parts = {name: tensors.pop(f"prototypes.{name}") for name in _PROTOTYPES if f"prototypes.{name}" in tensors}
+    prototypes, present = parts.pop("vectors", None), parts.pop("present", None)
+    return Weights(network, tensors, label_space, head, prototypes, present, parts, temperature)
 
 
 def _check_header(path: Path) -> None:
@@ -170,11 +179,13 @@ def expected_tensors(
         else:
             network.set_classifier(num_classes)
     expected = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in network.state_dict().items()}
-    if any(f"prototypes.{part}" in names for part in ("vectors", "present", "sums")):
-        expected["prototypes.vectors"] = (num_classes, config.embedding_dim), torch.float32
-        expected["prototypes.present"] = (num_classes,), torch.bool
-    if "prototypes.sums" in names:  # only where classes were added from examples
-        expected["prototypes.sums"] = (num_classes, config.embedding_dim), torch.float32
+    there = {name for name in _PROTOTYPES if f"prototypes.{name}" in names}
+    wanted = {"vectors", "present"} if there else set()
+    if there & _ADDED:
+        wanted |= _ADDED
+    for name in wanted:
+        shape = (num_classes, config.embedding_dim) if name in ("vectors", "sums") else (num_classes,)
+        expected[f"prototypes.{name}"] = shape, _PROTOTYPES[name]
     return expected
 
 

@@ -166,13 +166,14 @@ def test_classes_are_switched_off_and_on_and_the_mask_fades(open_served, segment
     assert not pixels(page, "mask").any()
     page.click("#all")
     assert (pixels(page, "mask")[..., 3] == 255).all()
-    shots = {}
+    drawn, shots = pixels(page, "mask"), {}
+    page.mouse.move(0, 0)
     for opacity in ("0", "1"):
         page.locator("#opacity").fill(opacity)
         shots[opacity] = np.asarray(Image.open(io.BytesIO(page.locator("#picture").screenshot())).convert("RGB"), float)
     row, column = (round((side - 1) * 0.4) for side in shots["0"].shape[:2])
     y, x = row * 64 // shots["0"].shape[0], column * 96 // shots["0"].shape[1]
-    colour = pixels(page, "mask")[y, x, :3]
+    colour = drawn[y, x, :3]
     np.testing.assert_allclose(shots["1"][row, column], colour, atol=2)
     assert np.abs(shots["0"] - shots["1"]).mean() > 10
 
@@ -209,7 +210,7 @@ def test_a_class_of_ones_own_is_found_in_another_image(open_served, server, segm
     page.locator("#mine li", has_text="of 2 images").wait_for()
     wait_until_done(page, 2)
 
-    model = segmenting_model.add_class("above", [(IMAGES[0], region)]).with_taxonomy("coarse+mine")
+    model = segmenting_model.with_taxonomy("coarse").add_class("above", [(IMAGES[0], region)])
     page.locator("#images button").nth(1).click()
     page.locator("#title", has_text="1.png").wait_for()
     found = model.predict(IMAGES[1])
@@ -323,6 +324,16 @@ def test_a_fine_tuned_network_has_one_set_of_classes(finetuned, open_page, tmp_p
             assert not page.locator(hidden).is_visible()
         found = SegmentationModel.from_run(finetuned, "cpu").predict(IMAGES[0])
         np.testing.assert_array_equal(pixels(page, "mask"), expected_pixels(server, found))
+
+
+def test_axe_finds_what_bars_people(open_served, barriers):
+    """Else its silence about our pages would say nothing."""
+    page = open_served(IMAGES[0])
+    page.evaluate("document.getElementById('save-mask').textContent = ''")
+    page.evaluate("document.getElementById('title').style.color = 'var(--line)'")
+    found = barriers(page)
+    assert any(text.startswith("button-name") for text in found)
+    assert any(text.startswith("color-contrast") for text in found)
 
 
 def test_the_interface_is_documented_on_its_own_page(open_page, server, barriers):

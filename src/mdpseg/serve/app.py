@@ -123,6 +123,7 @@ def make_app(service: Service, weights: bool) -> FastAPI:
             list[UploadFile],
             File(description="For each image a PNG of its size, black or transparent where the class is not."),
         ],
+        taxonomy: Annotated[str, Form(description="In whose terms it is to win in its regions; empty: in all.")] = "",
         session: Session = None,
     ) -> dict[str, Any]:
         if len(images) != len(regions) or len(images) > _MOST_EXAMPLES:
@@ -132,7 +133,7 @@ def make_app(service: Service, weights: bool) -> FastAPI:
                 f"{_MOST_EXAMPLES}.",
             )
         examples = [(await i.read(), await r.read()) for i, r in zip(images, regions, strict=True)]
-        token = await run(lambda: service.add_class(name, examples, session))
+        token = await run(lambda: service.add_class(name, examples, taxonomy, session))
         return {"session": token, **about(token)}
 
     @app.delete("/api/classes", summary="Forget your own classes", status_code=204)

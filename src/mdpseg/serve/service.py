@@ -155,12 +155,15 @@ class Service:
             for dataset, similar in model.nearest(self._embeddings[key], *place).items()
         ]
 
-    def add_class(self, name: str, examples: Sequence[tuple[bytes, bytes]], session: str | None) -> str:
+    def add_class(
+        self, name: str, examples: Sequence[tuple[bytes, bytes]], taxonomy: str, session: str | None
+    ) -> str:
         """Adds a class to a session; the name of one that is there takes more examples.
 
         Args:
             name: of the class.
             examples: images and regions, as files.
+            taxonomy: beside whose classes it is to win inside the regions and lose outside.
             session: a token, or None to open a session.
 
         Returns:
@@ -181,7 +184,7 @@ class Service:
             image = open_image(content)
             seen = _as_seen(image)
             opened.append((seen, shrunk(open_region(region, (image.size, seen.size)), seen.size)))
-        return self._sessions.put(session, model.add_class(name, opened, dataset=self.own))
+        return self._sessions.put(session, self._view(taxonomy, session).add_class(name, opened, dataset=self.own))
 
     def forget(self, session: str) -> None:
         """Forgets a session's classes."""
@@ -199,7 +202,7 @@ class Service:
 
     def _view(self, taxonomy: str, session: str | None) -> SegmentationModel:
         model = self._model(session)
-        return model.with_taxonomy(taxonomy) if taxonomy else model
+        return model.with_taxonomy(taxonomy or None) if taxonomy or model.taxonomies else model
 
     def _needs_prototypes(self) -> None:
         if not self.model.taxonomies:

@@ -110,8 +110,8 @@ function choose(image) {
 function show() {
   byId('work').hidden = false;
   byId('title').textContent = state.current.name;
-  drawPicture();
   drawLegend();
+  drawPicture();
   drawOwn();
 }
 
@@ -136,7 +136,7 @@ async function addClass(event) {
   event.preventDefault();
   const marked = state.images.filter((image) => image.marks);
   if (!marked.length) { complain('Mark the class first: choose Brush or Box below the picture.'); return; }
-  const fields = [['name', byId('name').value]];
+  const fields = [['name', byId('name').value], ['taxonomy', chosenTaxonomy()]];
   for (const image of marked) {
     const region = await new Promise((done) => { image.marks.toBlob(done, 'image/png'); });
     fields.push(['images', image.file], ['regions', region]);

@@ -12,6 +12,7 @@ export function drawIntro() {
 }
 
 export function drawLegend() {
+  state.only = null; // the entry that the pointer was over is replaced
   const classes = [...state.current.seen.classes].sort((a, b) => b.share - a.share);
   const entry = ({ name, colour, share }) => {
     const box = make('input', { type: 'checkbox', onchange: () => {
