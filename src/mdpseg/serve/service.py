@@ -155,9 +155,7 @@ class Service:
             for dataset, similar in model.nearest(self._embeddings[key], *place).items()
         ]
 
-    def add_class(
-        self, name: str, examples: Sequence[tuple[bytes, bytes]], taxonomy: str, session: str | None
-    ) -> str:
+    def add_class(self, name: str, examples: Sequence[tuple[bytes, bytes]], taxonomy: str, session: str | None) -> str:
         """Adds a class to a session; the name of one that is there takes more examples.
 
         Args:
