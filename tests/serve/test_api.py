@@ -11,6 +11,8 @@ from PIL import Image
 from mdpseg.model import SegmentationModel
 from tests.serving import ids_in, ids_of, png, world_image
 
+pytestmark = pytest.mark.slow
+
 IMAGE = world_image("fine")
 
 

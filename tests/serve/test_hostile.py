@@ -10,6 +10,8 @@ from PIL import Image
 from tests import hostile
 from tests.serving import ids_of, png, world_image
 
+pytestmark = pytest.mark.slow
+
 IMAGE = world_image("fine")
 JPEG = png(world_image("fine"), "JPEG")
 
