@@ -102,14 +102,17 @@ def test_it_loads_and_fits_the_width(width, scheme, shown, open_page, barriers, 
     page.locator("#intro .card").first.wait_for()
     assert barriers(page) == []
     put_in(page, uploads)
+    page.select_option("#taxonomy", "fine")
+    page.locator('#picture[data-taxonomy="fine"]').wait_for()
+    wait_until_done(page, len(uploads))
     page.locator("#picture").click(position={"x": 150, "y": 150})
     page.locator("#nearest dd").first.wait_for()
-    page.locator("#absent summary").click()
+    page.evaluate("document.getElementById('absent').open = true")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     back = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (back == "rgb(255, 255, 255)") == (scheme == "light")
     assert barriers(page) == []
-    page.locator("#absent summary").click()
+    page.evaluate("document.getElementById('absent').open = false")
     in_docs = SHOW and (width, scheme) in ((1280, "light"), (400, "dark"))
     place = DOCS / f"serve-{width}-{scheme}.png" if in_docs else tmp_path / "page.png"
     page.screenshot(path=place, full_page=True)
