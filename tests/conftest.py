@@ -44,8 +44,6 @@ def finetuned(tmp_path_factory: pytest.TempPathFactory, pretrained: Path) -> Pat
 @pytest.fixture(scope="session")
 def segmenting(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a short pretraining on two embedded worlds that tells some of their classes apart; read only."""
-    if os.environ.get("DEVRUN"):
-        return Path(os.environ["DEVRUN"])
     out = tmp_path_factory.mktemp("segmenting") / "worlds"
     worlds = [tiny.toy(world, count=200) for world in ("coarse", "fine")]
     recipe = tiny.pretraining(out, datasets=worlds, iterations=150, batch_size=8, network=tiny.FAST_NETWORK)

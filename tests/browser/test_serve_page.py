@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 SHOW = os.environ.get("MDPSEG_SHOW")
 DOCS = Path(__file__).parents[2] / "docs"
-SHOWN = (("fine", 1), ("coarse", 2), ("things", 3), ("fine", 4))
+SHOWN = (("fine", 4), ("coarse", 2), ("things", 3), ("fine", 1))
 IMAGES = [world_image("fine", number) for number in range(3)]
 
 

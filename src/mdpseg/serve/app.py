@@ -77,7 +77,7 @@ def make_app(service: Service, weights: bool) -> FastAPI:
 
     @app.get("/api/classes", summary="The taxonomies, their classes and colours, and the limits")
     async def classes(session: Session = None) -> dict[str, Any]:
-        return about(session)
+        return await run(lambda: about(session))
 
     @app.post(
         "/api/segment",
@@ -133,12 +133,16 @@ def make_app(service: Service, weights: bool) -> FastAPI:
                 f"{_MOST_EXAMPLES}.",
             )
         examples = [(await i.read(), await r.read()) for i, r in zip(images, regions, strict=True)]
-        token = await run(lambda: service.add_class(name, examples, taxonomy, session))
-        return {"session": token, **about(token)}
+
+        def work() -> dict[str, Any]:
+            token = service.add_class(name, examples, taxonomy, session)
+            return {"session": token, **about(token)}
+
+        return await run(work)
 
     @app.delete("/api/classes", summary="Forget your own classes", status_code=204)
     async def forget(session: Session = None) -> None:
-        service.forget(session or "")
+        await run(lambda: service.forget(session or ""))
 
     @app.get("/api/weights", summary="The network with your own classes, as a weights file", response_class=Response)
     async def download(session: Session = None) -> Response:
