@@ -19,19 +19,22 @@ DOCS = Path(__file__).parents[2] / "docs"
 def report(request, browser, tmp_path_factory):
     """The page of two runs; asks for the browser first, so that nothing is trained where there is none."""
     folder = tmp_path_factory.mktemp("report")
-    if SHOW:
-        weights = Path(SHOW) / "weights.safetensors"
-        runs = [_finetuned(folder / "scratch", "scratch"), _finetuned(folder / "from-mdp", str(weights))]
-    else:
-        runs = [request.getfixturevalue("finetuned"), request.getfixturevalue("pretrained")]
+    runs = _shown(folder) if SHOW else [request.getfixturevalue("finetuned"), request.getfixturevalue("pretrained")]
     return build_report(runs, images=20 if SHOW else 2, out=folder / "report.html")
 
 
-def _finetuned(out, init):
-    """A fine-tuning of the demo's length and data."""
+def _shown(folder):
+    """Two fine-tunings of the demo's data, from scratch and from the pretraining; the page names paths from here."""
+    (folder / "runs").mkdir()
+    (folder / "runs" / "three-worlds").symlink_to(Path(SHOW).resolve())
     data = {"train": tiny.toy("things", size=96, count=24), "val": tiny.toy("things", split="val", size=96, count=50)}
-    short = {"init": init, "iterations": 100, "batch_size": 8, "network": None, "log_every": 5}
-    return mdpseg.finetune(tiny.finetuning(out, **data, **short, augment={"crop": 96, "scale": [0.7, 1.4]})).out
+    data |= {"iterations": 100, "batch_size": 8, "network": None, "log_every": 5}
+    data["augment"] = {"crop": 96, "scale": [0.7, 1.4]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name, init in (("scratch", "scratch"), ("from-mdp", "runs/three-worlds/weights.safetensors")):
+            mdpseg.finetune(tiny.finetuning(Path("runs") / name, init=init, **data))
+    return [folder / "runs" / name for name in ("scratch", "from-mdp")]
 
 
 @pytest.mark.parametrize("width, scheme", [(1280, "light"), (1280, "dark"), (400, "light"), (400, "dark")])
