@@ -41,6 +41,34 @@ def finetuned(tmp_path_factory: pytest.TempPathFactory, pretrained: Path) -> Pat
     return mdpseg.finetune(tiny.finetuning(out, init=str(pretrained / "weights.safetensors"), network=None)).out
 
 
+@pytest.fixture(scope="session")
+def segmenting(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a short pretraining on two embedded worlds that tells some of their classes apart; read only."""
+    out = tmp_path_factory.mktemp("segmenting") / "worlds"
+    worlds = [tiny.toy(world, count=200) for world in ("coarse", "fine")]
+    recipe = tiny.pretraining(out, datasets=worlds, iterations=150, batch_size=8, network=tiny.FAST_NETWORK)
+    recipe |= {"augment": {"crop": 64, "scale": [0.8, 1.25]}, "log_every": 50}
+    recipe["method"] = {"bank_size": 1024, "momentum": 0.99}
+    return mdpseg.pretrain(recipe).out
+
+
+@pytest.fixture(scope="session")
+def segmenting_model(segmenting: Path):
+    """What :func:`segmenting` has learned."""
+    from mdpseg.model import SegmentationModel
+
+    return SegmentationModel.from_run(segmenting, "cpu")
+
+
+@pytest.fixture(scope="session")
+def server(segmenting: Path, tmp_path_factory: pytest.TempPathFactory):
+    """A real server of :func:`segmenting`, see tests/serving.py."""
+    from tests.serving import served
+
+    with served(segmenting, tmp_path_factory.mktemp("serve")) as running:
+        yield running
+
+
 @pytest.fixture
 def mdpseg_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

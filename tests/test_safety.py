@@ -304,7 +304,7 @@ def test_memory_is_bounded(pretrained, tmp_path):
         assert row(name, message) in DOCUMENT.read_text()
 
 
-# Read archives, and are tested with links, `..`, absolute paths and bombs: tests/data/download, tests/data/shards, tests/test_torch_file.py.
+# Tested with links, `..`, absolute paths and bombs: tests/data/download, tests/data/shards, tests/test_torch_file.py.
 MAY_OPEN_ARCHIVES = {"data/download/unpack.py", "data/shards/pack.py", "data/shards/scan.py", "torch_file.py"}
 
 

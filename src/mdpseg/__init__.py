@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from mdpseg.engine.replay import replay
     from mdpseg.errors import UserError
     from mdpseg.label_space import LabelSpace
+    from mdpseg.model import SegmentationModel
 
 __version__ = "0.1.0"
-__all__ = ["LabelSpace", "UserError", "evaluate", "finetune", "predict", "pretrain", "replay"]
+__all__ = ["LabelSpace", "SegmentationModel", "UserError", "evaluate", "finetune", "predict", "pretrain", "replay"]
 
 # Imported at first use: `import mdpseg` and `mdpseg --help` must not wait for torch.
 _HOME = {
     "LabelSpace": "mdpseg.label_space",
+    "SegmentationModel": "mdpseg.model",
     "UserError": "mdpseg.errors",
     "evaluate": "mdpseg.engine.evaluate",
     "finetune": "mdpseg.engine.finetune",

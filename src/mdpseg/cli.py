@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from mdpseg.class_commands import app as classes
 from mdpseg.data.commands import app as data
 from mdpseg.errors import UserError
 from mdpseg.tables.commands import app as tables
@@ -20,6 +21,7 @@ app = typer.Typer(
     help="Pretrain one segmentation network on many datasets whose label sets do not agree; fine-tune it on yours.",
 )
 
+app.add_typer(classes, name="classes")
 app.add_typer(data, name="data")
 app.add_typer(tables, name="tables")
 
@@ -119,15 +121,20 @@ def evaluate(recipe: Recipe, overrides: Overrides = None) -> None:
 
 @app.command()
 def predict(
-    weights: Annotated[Path, typer.Argument(help="weights.safetensors of a fine-tuning.")],
+    weights: Annotated[Path, typer.Argument(help="Folder or weights.safetensors of a fine-tuning.")],
     images: Annotated[list[str], typer.Argument(help="Images, folders or globs.")],
     out: Annotated[Path, typer.Option(help="Folder for masks and overlays.")],
     opacity: Annotated[float, typer.Option(help="Of the colours in the overlay.")] = 0.5,
+    prototypes: Annotated[
+        bool, typer.Option("--prototypes", help="By the class prototypes of a pretraining, without fine-tuning.")
+    ] = False,
+    taxonomy: Annotated[str | None, typer.Option(help="With --prototypes: classes of DATASET, or of A+B.")] = None,
 ) -> None:
     """Write a palette mask and an overlay for each image."""
     from mdpseg.engine.predict import predict
 
-    masks = predict({"weights": weights, "images": images, "out": out, "opacity": opacity})
+    by = {"prototypes": prototypes or taxonomy is not None, "taxonomy": taxonomy}
+    masks = predict({"weights": weights, "images": images, "out": out, "opacity": opacity, **by})
     typer.echo(f"{len(masks)} masks in {out}")
 
 
@@ -178,6 +185,20 @@ def export(
 
     made = export(run, to, part, out, int8=int8, data=data)
     typer.echo(f"{made.path}\n\n{made.how_to_load}")
+
+
+@app.command()
+def serve(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, or a weights file.")],
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes any free one.")] = 8000,
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the network runs.")] = "auto",
+    allow: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Host name that it answers to, too.")] = None,
+) -> None:
+    """Serve a page to try a network on images, and an HTTP interface."""
+    from mdpseg.serve.start import serve
+
+    serve(run, host, port, device, allow or [])
 
 
 def main() -> None:

@@ -69,6 +69,12 @@ class SegmentationNetwork(nn.Module):
         """Makes the head a fresh :class:`Classifier`."""
         self.head = Classifier(self.feature_channels, num_classes)
 
+    def with_head(self, head: nn.Module) -> SegmentationNetwork:
+        """The same encoder and decoder (shared, not copied) under another head."""
+        other = copy.copy(self)
+        other._modules = {**self._modules, "head": head}
+        return other
+
     def features(self, images: Tensor) -> Tensor:
         """Decoder features [B, C, h, w] of uint8 (or 0..255 float) images [B, 3, H, W]; H and W multiples of 32.
 
@@ -176,6 +182,35 @@ class Classifier(nn.Sequential):
 
     def __init__(self, channels: int, num_classes: int) -> None:
         super().__init__(LayerNorm2d(channels, affine=False), nn.Conv2d(channels, num_classes, kernel_size=1))
+
+
+class PrototypeClassifier(nn.Module):
+    """Logits of a pixel: the cosines of its embedding with class prototypes, over the temperature.
+
+    Args:
+        projection: the head of a pretraining.
+        vectors: float32 [K, D], prototypes of unit length.
+        present: bool [K]; the others never win, and their probability is 0.
+        temperature: tau.
+        offsets: float32 [K], taken off the logits.
+
+    Shape: [B, C, h, w] -> [B, K, h, w].
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(
+        self, projection: nn.Module, vectors: Tensor, present: Tensor, temperature: float, offsets: Tensor
+    ) -> None:
+        super().__init__()
+        self.projection = projection
+        self.register_buffer("weight", (vectors * present[:, None] / temperature)[:, :, None, None])
+        self.register_buffer("bias", (-offsets).masked_fill(~present, -1e4 / temperature))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Projects, and compares."""
+        return F.conv2d(self.projection(features), self.weight, self.bias)
 
 
 def momentum_copy(network: SegmentationNetwork) -> SegmentationNetwork:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import timm
@@ -24,6 +25,14 @@ from mdpseg.network import SegmentationNetwork
 FORMAT = "mdpseg-1"
 _EXPECTED = "expected the weights.safetensors of a run"
 _STORED_AS = {torch.float32: ("F32", "F64", "F16", "BF16"), torch.int64: ("I64",), torch.bool: ("BOOL",)}
+_PROTOTYPES = {
+    "vectors": torch.float32,
+    "present": torch.bool,
+    "sums": torch.float32,
+    "examples": torch.int64,
+    "offsets": torch.float32,
+}
+_ADDED = {"sums", "examples", "offsets"}
 LARGEST_HEADER = 2**22  # bytes: some ten thousand tensors
 
 
@@ -38,6 +47,9 @@ class Weights:
         head: ``projection``, ``classifier``, or what else the head is.
         prototypes: float32 [K, D] unit vectors of the classes, where it has any.
         present: bool [K], which prototypes are real.
+        added: of classes added from examples ``sums`` float32 [K, D], ``examples`` int64 [K] and ``offsets`` float32
+            [K], see :class:`mdpseg.prototypes.Prototypes`; empty where none was added.
+        temperature: tau, which the cosines with prototypes are divided by.
     """
 
     network: NetworkConfig
@@ -46,6 +58,8 @@ class Weights:
     head: str
     prototypes: Tensor | None = None
     present: Tensor | None = None
+    added: Mapping[str, Tensor] = field(default_factory=dict)
+    temperature: float | None = None
 
     def build(self) -> SegmentationNetwork:
         """The network with these weights and head, in evaluation mode."""
@@ -64,12 +78,15 @@ def save(path: Path, weights: Weights) -> None:
     if weights.prototypes is not None and weights.present is not None:
         tensors["prototypes.vectors"] = weights.prototypes.detach().cpu().contiguous()
         tensors["prototypes.present"] = weights.present.cpu()
+    tensors |= {f"prototypes.{name}": tensor.cpu().contiguous() for name, tensor in weights.added.items()}
     metadata = {
         "format": FORMAT,
         "network": json.dumps(weights.network.model_dump()),
         "label_space": weights.label_space.to_json(),
         "head": weights.head,
     }
+    if weights.temperature is not None:
+        metadata["temperature"] = json.dumps(weights.temperature)
     write_whole(path, lambda temporary: save_file(tensors, temporary, metadata))
 
 
@@ -87,15 +104,16 @@ def load(path: Path) -> Weights:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
                 raise UserError(f"{path} was not written by mdpseg ({FORMAT}); {_EXPECTED}.")
-            network, label_space, head = _read_metadata(path, metadata)
+            network, label_space, head, temperature = _read_metadata(path, metadata)
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
             found = {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
             _check_tensors(path, found, _expected_at(path, network, label_space.num_classes, head, found))
             tensors = {name: file.get_tensor(name) for name in found}
     except SafetensorError as error:
         raise UserError(f"{path} is not a safetensors file ({error}); {_EXPECTED}.") from None
-    prototypes, present = tensors.pop("prototypes.vectors", None), tensors.pop("prototypes.present", None)
-    return Weights(network, tensors, label_space, head, prototypes, present)
+    parts = {name: tensors.pop(f"prototypes.{name}") for name in _PROTOTYPES if f"prototypes.{name}" in tensors}
+    prototypes, present = parts.pop("vectors", None), parts.pop("present", None)
+    return Weights(network, tensors, label_space, head, prototypes, present, parts, temperature)
 
 
 def check_header(path: Path) -> None:
@@ -114,16 +132,24 @@ def check_header(path: Path) -> None:
         )
 
 
-def _read_metadata(path: Path, metadata: Mapping[str, str]) -> tuple[NetworkConfig, LabelSpace, str]:
+def _read_metadata(path: Path, metadata: Mapping[str, str]) -> tuple[NetworkConfig, LabelSpace, str, float | None]:
     try:
         network = NetworkConfig.model_validate_json(metadata["network"])
         label_space = LabelSpace.from_json(metadata["label_space"])
-        return network, label_space, metadata["head"]
+        temperature = _read_temperature(metadata["temperature"]) if "temperature" in metadata else None
+        return network, label_space, metadata["head"], temperature
     except RecursionError:
         raise UserError(f"{path} has damaged metadata: they are nested too deeply; {_EXPECTED}.") from None
     except (ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{' '.join(str(error).split()):.300}"
         raise UserError(f"{path} has damaged metadata: {reason}; {_EXPECTED}.") from None
+
+
+def _read_temperature(text: str) -> float:
+    temperature = float(json.loads(text))
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature is {text:.60}; expected a number above 0")
+    return temperature
 
 
 def _expected_at(
@@ -153,9 +179,13 @@ def expected_tensors(
         else:
             network.set_classifier(num_classes)
     expected = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in network.state_dict().items()}
-    if "prototypes.vectors" in names or "prototypes.present" in names:
-        expected["prototypes.vectors"] = (num_classes, config.embedding_dim), torch.float32
-        expected["prototypes.present"] = (num_classes,), torch.bool
+    there = {name for name in _PROTOTYPES if f"prototypes.{name}" in names}
+    wanted = {"vectors", "present"} if there else set()
+    if there & _ADDED:
+        wanted |= _ADDED
+    for name in wanted:
+        shape = (num_classes, config.embedding_dim) if name in ("vectors", "sums") else (num_classes,)
+        expected[f"prototypes.{name}"] = shape, _PROTOTYPES[name]
     return expected
 
 

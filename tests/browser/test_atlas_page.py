@@ -25,7 +25,7 @@ def shown_classes(page):
 
 
 @pytest.mark.parametrize("width, scheme", [(1280, "light"), (1280, "dark"), (400, "light"), (400, "dark")])
-def test_it_loads_and_fits_the_width(width, scheme, atlas, open_page, tmp_path):
+def test_it_loads_and_fits_the_width(width, scheme, atlas, open_page, barriers, tmp_path):
     page = open_page(atlas, width, scheme)
     assert page.locator("#map g.class").count() > 10
     assert page.locator("#panel h2").is_visible()
@@ -36,6 +36,7 @@ def test_it_loads_and_fits_the_width(width, scheme, atlas, open_page, tmp_path):
     place = DOCS / f"atlas-{width}-{scheme}.png" if in_docs else tmp_path / "page.png"
     page.screenshot(path=place)
     assert place.stat().st_size > 5000
+    assert barriers(page) == []
 
 
 def test_search_finds_classes(atlas, open_page):

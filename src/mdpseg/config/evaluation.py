@@ -44,7 +44,13 @@ class EvaluateConfig(Settings):
 class PredictConfig(Settings):
     """`mdpseg predict`: masks for images without labels."""
 
-    weights: Path
+    weights: Path = Field(description="Folder of a run, or a weights file.")
+    prototypes: bool = Field(
+        False, description="Segment by the class prototypes of a pretraining, without fine-tuning."
+    )
+    taxonomy: str | None = Field(
+        None, description="With `prototypes`: classes of which dataset, several joined by +; default: all."
+    )
     images: list[str] = Field(min_length=1, description="Image files, folders or globs.")
     out: Path = Field(description="Folder for NAME.png (palette mask) and NAME_overlay.jpg.")
     opacity: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="Of the classes' colours in the overlay.")

@@ -18,7 +18,7 @@ from mdpseg.config.optim import FinetuneOptimConfig, PretrainOptimConfig
 WITHOUT_EFFECT = frozenset(
     {
         *("out", "resume", "data_root", "workers", "device", "devices", "nodes", "rank_timeout"),
-        *("log_every", "checkpoint_every"),
+        *("log_every", "checkpoint_every", "loggers"),
     }
 )
 
@@ -58,6 +58,9 @@ class RunConfig(Settings):
         "and more than 1 % of a dataset stop the run. A file that is missing stops it in any case, before it starts.",
     )
     log_every: Positive = 20
+    loggers: list[Literal["tensorboard", "wandb", "mlflow", "trackio"]] = Field(
+        [], description="Where metrics and pictures go beside the run's own files (docs/logging.md)."
+    )
     checkpoint_every: Positive = 500
     resume: bool = Field(False, description="Continue the run in `out`.")
 

@@ -16,6 +16,7 @@ from mdpseg.data.open import label_space_of, open_dataset
 from mdpseg.engine.batch_norm import refuse_lone_values
 from mdpseg.engine.evaluate import Scores, earlier_scores, score_network, write_scores
 from mdpseg.engine.loop import train
+from mdpseg.engine.pictures import draw_predictions
 from mdpseg.engine.prototype_classifier import start_at_prototypes
 from mdpseg.engine.random_state import seed_everything
 from mdpseg.engine.readme import finetune_readme
@@ -81,6 +82,8 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
             scores[step] = score_network(network, judge, config.eval, fabric, config.workers)
             run.log(f"step {step}: mIoU {scores[step].mean_iou:.2%}, pixel accuracy {scores[step].pixel_accuracy:.2%}")
             run.record(step=step, mean_iou=scores[step].mean_iou, pixel_accuracy=scores[step].pixel_accuracy)
+            if run.loggers:
+                run.loggers.picture(step, "predictions", lambda: draw_predictions(network, judge, config.eval, fabric))
             if run.writes:
                 write_scores(run.path / f"scores-{step}.json", scores[step])
 

@@ -41,18 +41,20 @@ def class_ids(network: SegmentationNetwork, image: Tensor, config: EvalConfig) -
 
     Args:
         network: with a classifier, in evaluation mode.
-        image: uint8 [3, H, W] on the network's device.
+        image: uint8 [3, H, W] on the network's device, or several of one size, [B, 3, H, W].
         config: window, flip, scales.
 
     Returns:
-        int64 [H, W].
+        int64 [H, W], or [B, H, W].
     """
+    if image.dim() == 3:
+        return class_ids(network, image[None], config)[0]
     height, width = image.shape[-2:]
     if config.flip or config.scales != [1.0] or (config.window is not None and config.window < max(height, width)):
-        return class_scores(network, image, config).argmax(0)
-    padded = network.pad(image[None])
+        return class_scores(network, image, config).argmax(1)
+    padded = network.pad(image)
     size = padded.shape[-2], padded.shape[-1]
-    return enlarged_argmax(network(padded).float(), size)[0, :height, :width]
+    return enlarged_argmax(network(padded).float(), size)[:, :height, :width]
 
 
 def enlarged_argmax(logits: Tensor, size: tuple[int, int]) -> Tensor:
@@ -62,14 +64,14 @@ def enlarged_argmax(logits: Tensor, size: tuple[int, int]) -> Tensor:
     another's lowest around every point wins nowhere; of 150 classes most are out.
 
     Args:
-        logits: float32 [1, K, h, w].
+        logits: float32 [B, K, h, w].
         size: (H, W), each at least as large as h and w.
 
     Returns:
-        int64 [1, H, W].
+        int64 [B, H, W].
     """
     lowest, highest = logits, logits
-    for side in (2, 3):  # over neighbours, [1, K, h - 1, w - 1]
+    for side in (2, 3):  # over neighbours, [B, K, h - 1, w - 1]
         count = max(1, logits.shape[side] - 1)
         lowest = torch.minimum(lowest.narrow(side, 0, count), lowest.narrow(side, -count, count))
         highest = torch.maximum(highest.narrow(side, 0, count), highest.narrow(side, -count, count))
@@ -88,28 +90,37 @@ def class_scores(network: SegmentationNetwork, image: Tensor, config: EvalConfig
 
     Args:
         network: with a classifier, in evaluation mode.
-        image: uint8 [3, H, W] on the network's device.
+        image: uint8 [3, H, W] on the network's device, or several of one size, [B, 3, H, W].
         config: window, flip, scales.
 
     Returns:
-        float32 [K, H, W].
+        float32 [K, H, W], or [B, K, H, W].
     """
+    if image.dim() == 3:
+        return class_scores(network, image[None], config)[0]
     views = [(scale, mirrored) for scale in config.scales for mirrored in ((False, True) if config.flip else (False,))]
     if len(views) == 1 and config.scales == [1.0]:
-        return _logits(network, image[None].float(), config)[0]
+        return _logits(network, image.float(), config)
     total = torch.zeros((), device=image.device)
     for scale, mirrored in views:
         size = [max(1, round(side * scale)) for side in image.shape[-2:]]
-        view = F.interpolate(image[None].float(), size, mode="bilinear", align_corners=False, antialias=True)
+        view = F.interpolate(image.float(), size, mode="bilinear", align_corners=False, antialias=True)
         scores = _logits(network, view.flip(-1) if mirrored else view, config)
         scores = scores.flip(-1) if mirrored else scores
         scores = F.interpolate(scores, image.shape[-2:], mode="bilinear", align_corners=False)
-        total = total + scores.softmax(1)[0]
+        total = total + scores.softmax(1)
     return total / len(views)
 
 
+def class_probabilities(network: SegmentationNetwork, image: Tensor, config: EvalConfig) -> Tensor:
+    """As :func:`class_scores`, always probabilities."""
+    scores = class_scores(network, image, config)
+    averaged = config.flip or config.scales != [1.0]  # these are probabilities already
+    return scores if averaged else scores.softmax(-3)
+
+
 def _logits(network: SegmentationNetwork, images: Tensor, config: EvalConfig) -> Tensor:
-    """Logits [1, K, H, W] of images [1, 3, H, W], averaged where windows overlap."""
+    """Logits [B, K, H, W] of images [B, 3, H, W], averaged where windows overlap."""
     window = config.window
     height, width = images.shape[-2:]
     if window is None or (height <= window and width <= window):
@@ -121,7 +132,7 @@ def _logits(network: SegmentationNetwork, images: Tensor, config: EvalConfig) ->
             place = (..., slice(top, min(top + window, height)), slice(left, min(left + window, width)))
             logits = network.logits(images[place])
             if total is None or counts is None:
-                total = logits.new_zeros(1, logits.shape[1], height, width)
+                total = logits.new_zeros(*logits.shape[:2], height, width)
                 counts = logits.new_zeros(1, 1, height, width)
             total[place] += logits
             counts[place] += 1

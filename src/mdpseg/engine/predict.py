@@ -14,12 +14,10 @@ from rich.progress import track
 from torch import Tensor
 
 from mdpseg.config import PredictConfig
-from mdpseg.data.readers.decode import read_image
-from mdpseg.engine.evaluate import load_classifier
-from mdpseg.engine.inference import class_ids
-from mdpseg.engine.runtime import make_fabric
+from mdpseg.data.image import as_pixels
 from mdpseg.errors import UserError
 from mdpseg.files import write_text, write_whole
+from mdpseg.model import SegmentationModel
 from mdpseg.palette import colour_mask, palette
 from mdpseg.recipe import load
 
@@ -28,6 +26,8 @@ _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 def predict(config: PredictConfig | Mapping[str, Any] | str | Path, overrides: Sequence[str] = ()) -> list[Path]:
     """Writes NAME.png (palette mask, pixel value = class id) and NAME_overlay.jpg for every image, and classes.txt.
+
+    Photographs are turned upright as their camera noted, and so are their masks.
 
     Args:
         config: a configuration, a dict, or the path of a YAML recipe.
@@ -40,25 +40,39 @@ def predict(config: PredictConfig | Mapping[str, Any] | str | Path, overrides: S
         UserError: no image matches, two images have the same name, an image cannot be read, or the weights are wrong.
     """
     config = load(config, PredictConfig, overrides)
-    network, names = load_classifier(config.weights)
+    model = _open(config)
     images = find_images(config.images)
     for path in images:
         if path.resolve() in {(config.out / f"{path.stem}{end}").resolve() for end in (".png", "_overlay.jpg")}:
             raise UserError(f"{path} would be overwritten by its mask; choose another out folder than {config.out}.")
-    fabric = make_fabric(config.device, config.precision)
-    network = network.to(fabric.device)
     config.out.mkdir(parents=True, exist_ok=True)
-    write_text(config.out / "classes.txt", "".join(f"{name}\n" for name in names))
+    write_text(config.out / "classes.txt", "".join(f"{name}\n" for name in model.classes))
     masks = []
     for path in track(images, "predicting", disable=len(images) < 2):
-        image = read_image(path, "predict")
-        with fabric.autocast():
-            mask = class_ids(network, image.to(fabric.device), config.eval).to(torch.uint8).cpu()
+        image = as_pixels(path)
+        mask = torch.from_numpy(model.predict(path, eval=config.eval, probabilities=False).mask)
         masks.append(config.out / f"{path.stem}.png")
         write_mask(masks[-1], mask)
         shown = image.float().lerp(colour_mask(mask).float(), config.opacity).to(torch.uint8)
         _write_picture(config.out / f"{path.stem}_overlay.jpg", shown)
     return masks
+
+
+def _open(config: PredictConfig) -> SegmentationModel:
+    model = SegmentationModel.from_run(config.weights, config.device, config.taxonomy, precision=config.precision)
+    if model.taxonomies and not config.prototypes:
+        raise UserError(
+            f"{config.weights} holds a pretrained network; fine-tune it first (mdpseg finetune ... init=...), or "
+            f"segment by its prototypes (--prototypes, with --taxonomy one of {', '.join(model.taxonomies)})."
+        )
+    if config.prototypes and not model.taxonomies:
+        raise UserError(f"{config.weights} is fine-tuned and has no prototypes; leave --prototypes out.")
+    if len(model.classes) > 255:
+        raise UserError(
+            f"The datasets have {len(model.classes)} classes together, and a mask holds 255; choose one by --taxonomy: "
+            f"{', '.join(model.taxonomies)}."
+        )
+    return model
 
 
 def find_images(patterns: Sequence[str]) -> list[Path]:

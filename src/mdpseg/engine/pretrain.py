@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from mdpseg.data.open import label_space_of, open_dataset
 from mdpseg.data.share import MixingDraws
 from mdpseg.engine.batch_norm import refuse_lone_values
 from mdpseg.engine.loop import train
+from mdpseg.engine.pictures import draw_similarity
 from mdpseg.engine.random_state import seed_everything
 from mdpseg.engine.readme import pretrain_readme
 from mdpseg.engine.run_folder import open_run
@@ -91,9 +93,14 @@ def pretrain(config: PretrainConfig | Mapping[str, Any] | str | Path, overrides:
         if not run.writes:
             return Pretrained(run.path, run.weights, label_space, time.perf_counter() - began)
         prototypes, present = objective.prototypes() if isinstance(objective, MDP) else (None, None)
+        if run.loggers and prototypes is not None and present is not None:
+            similarity = partial(draw_similarity, prototypes, present, label_space.names)
+            run.loggers.picture(config.iterations, "prototypes", similarity)
         head = "projection" if isinstance(objective, MDP) else "classifier"
         state = network.state_dict()
-        weights.save(run.weights, weights.Weights(network.config, state, label_space, head, prototypes, present))
+        temperature = config.method.temperature if isinstance(objective, MDP) else None
+        stored = weights.Weights(network.config, state, label_space, head, prototypes, present, temperature=temperature)
+        weights.save(run.weights, stored)
         seconds = time.perf_counter() - began
         write_text(run.path / "README.md", pretrain_readme(config, label_space, datasets, mapping, seconds))
         run.log(f"done in {seconds:.0f} s: {run.weights}")

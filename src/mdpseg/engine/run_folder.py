@@ -18,6 +18,7 @@ from rich.console import Console
 
 from mdpseg import ranks, torch_file
 from mdpseg.config import RunConfig
+from mdpseg.engine.loggers import Loggers, check_loggers
 from mdpseg.engine.stopping import sigterm_cleans_up
 from mdpseg.errors import UserError
 from mdpseg.files import full_disk_is_told, remove_temporaries, write_text, write_whole
@@ -35,10 +36,12 @@ class RunFolder:
         path: the folder.
         console: the terminal that messages also go to.
         writes: whether this process does write; of several, the first one does.
+        loggers: where metrics and pictures go beside; None in processes that do not write.
     """
 
     def __init__(self, path: Path, console: Console, writes: bool = True) -> None:
         self.path, self.console, self.writes = path, console, writes
+        self.loggers: Loggers | None = None
         self.metrics_file = path / "metrics.jsonl"
 
     @property
@@ -68,9 +71,11 @@ class RunFolder:
         self._append(self.path / "log.txt", f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
 
     def record(self, **values: Any) -> None:
-        """Appends one line of JSON to metrics.jsonl."""
+        """Appends one line of JSON to metrics.jsonl, and tells the loggers."""
         if self.writes:
             self._append(self.metrics_file, json.dumps(values) + "\n")
+        if self.loggers:
+            self.loggers.scalars(values["step"], {name: value for name, value in values.items() if name != "step"})
 
     def _append(self, path: Path, line: str) -> None:
         with full_disk_is_told(path), path.open("a", encoding="utf-8") as file:
@@ -182,9 +187,10 @@ def open_run(config: RunConfig, rank: int = 0) -> Iterator[RunFolder]:
 
     Raises:
         UserError: the folder holds a run already, another process uses it, or there is nothing to resume; or one of
-            several processes of the run ended.
+            several processes of the run ended; or a logger's package is missing.
     """
     path = config.out
+    check_loggers(config)
     if rank > 0:
         with sigterm_cleans_up(), ranks.together():
             yield RunFolder(path, Console(quiet=True), writes=False)
@@ -209,13 +215,17 @@ def open_run(config: RunConfig, rank: int = 0) -> Iterator[RunFolder]:
             (path / ".lock").unlink()
             raise UserError(f"{path} is not empty; choose another out=, or --resume to continue the run there.")
         run = RunFolder(path, Console(file=sys.stderr))
+        run.loggers = Loggers(config, run.log)
+        finished = False
         _locks.add(lock)
         try:
             if not config.resume:  # a resumed run writes it once its checkpoint turns out to fit
                 run.write_recipe(config)
             with ranks.together():
                 yield run
+            finished = True
         except BaseException as error:
+            run.loggers.close(finished)  # before their files are removed with the folder
             if not config.resume and not _holds_something(run):
                 shutil.rmtree(path)
                 if not made:
@@ -224,6 +234,7 @@ def open_run(config: RunConfig, rank: int = 0) -> Iterator[RunFolder]:
                 run.log("stopped; --resume continues from the last checkpoint")
             raise
         finally:
+            run.loggers.close(finished)
             _locks.discard(lock)
             (path / ".lock").unlink(missing_ok=True)
 

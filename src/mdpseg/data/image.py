@@ -1,0 +1,72 @@
+"""A user's image, however it is given, as the pixels that a network sees: RGB, upright."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import ExifTags, Image
+from torch import Tensor
+
+from mdpseg.data.readers.decode import MOST_PIXELS, read_image
+from mdpseg.errors import UserError
+
+ImageLike = Image.Image | np.ndarray[Any, Any] | str | Path
+
+# How stored pixels [C, H, W] are turned upright, by the orientation that a camera noted.
+_UPRIGHT: dict[int, Callable[[Tensor], Tensor]] = {
+    2: lambda pixels: pixels.flip(2),
+    3: lambda pixels: pixels.flip(1, 2),
+    4: lambda pixels: pixels.flip(1),
+    5: lambda pixels: pixels.transpose(1, 2),
+    6: lambda pixels: pixels.transpose(1, 2).flip(2),
+    7: lambda pixels: pixels.transpose(1, 2).flip(1, 2),
+    8: lambda pixels: pixels.transpose(1, 2).flip(1),
+}
+
+
+def as_pixels(image: ImageLike) -> Tensor:
+    """The pixels of an image, uint8 [3, H, W], RGB on the CPU; upright, where a camera noted how it was held.
+
+    Args:
+        image: the path of a JPEG, PNG or WebP file; a PIL image; or an array uint8 [H, W, 3], [H, W] (grey) or
+            [H, W, 4] (an alpha channel is left out).
+
+    Raises:
+        UserError: the file is missing or damaged, the array has another shape or dtype, or there are no pixels.
+    """
+    if isinstance(image, str | Path):
+        pixels = read_image(Path(image), "image")
+        with Image.open(image) as picture:
+            return _upright(pixels, picture)
+    if isinstance(image, Image.Image):
+        if image.mode.startswith(("I", "F")):
+            raise UserError(f"The image has mode {image.mode} (16 bits or more a pixel); convert it to 8 bits.")
+        if image.width * image.height > MOST_PIXELS:
+            raise UserError(f"The image has {image.width}x{image.height} pixels; at most {MOST_PIXELS} are taken.")
+        pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)  # [3, H, W]
+        return _upright(pixels, image)
+    if isinstance(image, np.ndarray):
+        return _from_array(image)
+    raise UserError(f"An image is a path, a PIL image or an array uint8 [H, W, 3]; got {type(image).__name__}.")
+
+
+def _upright(pixels: Tensor, picture: Image.Image) -> Tensor:
+    turn = _UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    return (turn(pixels) if turn else pixels).contiguous()
+
+
+def _from_array(array: np.ndarray[Any, Any]) -> Tensor:
+    grey = array.ndim == 2
+    if array.dtype != np.uint8 or not (grey or (array.ndim == 3 and array.shape[2] in (3, 4))):
+        raise UserError(
+            f"The image array has dtype {array.dtype} and shape {list(array.shape)}; expected uint8 [H, W, 3] with "
+            "values 0..255 (or [H, W], or [H, W, 4])."
+        )
+    if not array.size or array.shape[0] * array.shape[1] > MOST_PIXELS:
+        raise UserError(f"The image array has {array.shape[0]}x{array.shape[1]} pixels; expected 1 to {MOST_PIXELS}.")
+    colours = np.stack([array] * 3) if grey else array[..., :3].transpose(2, 0, 1)
+    return torch.from_numpy(np.ascontiguousarray(colours))  # [3, H, W]

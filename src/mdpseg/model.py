@@ -1,0 +1,381 @@
+"""A trained network in Python: segment images, look at embeddings and nearest classes, add classes from examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple, Self, overload
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mdpseg import weights
+from mdpseg.config import EvalConfig, MethodConfig, PretrainConfig
+from mdpseg.data.image import ImageLike, as_pixels
+from mdpseg.engine.blocks import blocks
+from mdpseg.engine.embedder import Embedder
+from mdpseg.engine.examples import Example, make_example, winning_offset
+from mdpseg.engine.inference import class_ids, class_probabilities
+from mdpseg.engine.runtime import Device, Precision, make_fabric
+from mdpseg.errors import UserError
+from mdpseg.network import PrototypeClassifier, SegmentationNetwork
+from mdpseg.prototypes import Prototypes
+from mdpseg.recipe import load
+
+# Bytes of the probabilities that one call returns.
+_MOST_PROBABILITIES = 2**31
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What a model sees in an image.
+
+    Attributes:
+        mask: [H, W], index into ``classes``; uint8, or int64 where there are more than 255 classes.
+        classes: the K names.
+        probabilities: float32 [K, H, W], which sum to 1 over the classes; None if they were left out.
+    """
+
+    mask: NDArray[np.uint8] | NDArray[np.int64]
+    classes: list[str]
+    probabilities: NDArray[np.float32] | None
+
+
+class Similar(NamedTuple):
+    """A class and how similar it is to a pixel, from -1 to 1."""
+
+    dataset: str
+    name: str
+    cosine: float
+
+
+class SegmentationModel:
+    """A network and the classes that it tells apart. Make it with :meth:`from_run`; it never changes.
+
+    A fine-tuned network has the classes of its dataset. A pretrained one has a *view*: the classes of one of its
+    datasets, or of several, and tells them apart by their prototypes.
+
+    Attributes:
+        network: [B, 3, H, W] -> logits of the present view, in evaluation mode.
+        classes: names of the present view; ``dataset/class`` where it joins several datasets.
+        taxonomy: the present view's datasets, joined by ``+``; None for a fine-tuned network.
+        stored: the weights that it was made from.
+        prototypes: of a pretrained network, else None.
+        embedder: gives the embeddings; has their ``stride`` in pixels.
+    """
+
+    network: SegmentationNetwork
+    classes: list[str]
+    taxonomy: str | None
+
+    def __init__(self, stored: weights.Weights, fabric: Fabric, taxonomy: str | None = None) -> None:
+        self.stored, self._fabric = stored, fabric
+        self.prototypes = _prototypes(stored)
+        self._base = stored.build().to(fabric.device).requires_grad_(False)
+        self.embedder = Embedder(self._base, fabric)
+        self._set_view(taxonomy)
+
+    @classmethod
+    def from_run(
+        cls,
+        run: str | Path,
+        device: Device = "auto",
+        taxonomy: str | None = None,
+        *,
+        precision: Precision = "auto",
+    ) -> Self:
+        """Opens a finished run.
+
+        Args:
+            run: its folder, or a weights file.
+            device: ``auto`` takes CUDA, else MPS, else the CPU.
+            taxonomy: as :meth:`with_taxonomy` takes it; default: all datasets.
+            precision: of the forward pass; ``auto`` is bf16 on CUDA, float32 elsewhere.
+
+        Raises:
+            UserError: there are no weights, they are of a pretraining without prototypes, or ``taxonomy`` is unknown.
+        """
+        path = Path(run)
+        file = path / "weights.safetensors" if path.is_dir() else path
+        if path.is_dir() and not file.is_file():
+            raise UserError(f"{path} holds no weights.safetensors; give the folder of a finished run.")
+        stored = weights.load(file)
+        if stored.prototypes is None and (stored.head != "classifier" or len(stored.label_space.datasets) != 1):
+            raise UserError(
+                f"{file} holds a pretraining without prototypes (objective supervised or multihead); fine-tune it "
+                f"first (mdpseg finetune ... init={file})."
+            )
+        if stored.prototypes is not None and stored.temperature is None:
+            stored = _with_temperature_of(stored, file.with_name("recipe.yaml"))
+        return cls(stored, make_fabric(device, precision), taxonomy)
+
+    @property
+    def taxonomies(self) -> list[str]:
+        """The datasets whose classes have prototypes; none for a fine-tuned network."""
+        return self.prototypes.taxonomies if self.prototypes else []
+
+    def with_taxonomy(self, taxonomy: str | None) -> Self:
+        """The same network with the classes of another dataset; weights are shared.
+
+        Args:
+            taxonomy: one of :attr:`taxonomies`, several joined by ``+`` (``voc+msrc``), or None for all.
+
+        Raises:
+            UserError: it is not one of them, or the network is a fine-tuned one.
+        """
+        self._known_prototypes()
+        return self._with(self.prototypes, taxonomy)
+
+    def _set_view(self, taxonomy: str | None) -> None:
+        if self.prototypes is None:
+            if taxonomy is not None:
+                self._known_prototypes()
+            space = self.stored.label_space
+            self.network, self.taxonomy = self._base, None
+            self.classes = space.class_names(space.datasets[0])
+            return
+        datasets = self.prototypes.datasets_of(taxonomy)
+        ids = self.prototypes.ids(datasets)
+        space = self.prototypes.label_space
+        self.taxonomy = "+".join(datasets)
+        self.classes = space.class_names(datasets[0]) if len(datasets) == 1 else [space.names[i] for i in ids.tolist()]
+        vectors, present = self.prototypes.vectors[ids], self.prototypes.present[ids]
+        offsets = self.prototypes.offsets_of(ids)
+        head = PrototypeClassifier(self._base.head, vectors, present, self.prototypes.temperature, offsets)
+        self.network = self._base.with_head(head.to(self._fabric.device)).eval()
+
+    def _known_prototypes(self) -> Prototypes:
+        if self.prototypes is None:
+            dataset = self.stored.label_space.datasets[0]
+            raise UserError(
+                f"This network is fine-tuned on {dataset!r} and has no prototypes: its classes are fixed. Taxonomies "
+                "and new classes need the weights of a pretraining with objective mdp."
+            )
+        return self.prototypes
+
+    @overload
+    def predict(
+        self,
+        image: ImageLike,
+        *,
+        batch_size: int = ...,
+        eval: EvalConfig | Mapping[str, Any] | None = ...,
+        probabilities: bool = ...,
+    ) -> Segmentation: ...
+
+    @overload
+    def predict(
+        self,
+        image: list[ImageLike],
+        *,
+        batch_size: int = ...,
+        eval: EvalConfig | Mapping[str, Any] | None = ...,
+        probabilities: bool = ...,
+    ) -> list[Segmentation]: ...
+
+    def predict(
+        self,
+        image: ImageLike | list[ImageLike],
+        *,
+        batch_size: int = 8,
+        eval: EvalConfig | Mapping[str, Any] | None = None,
+        probabilities: bool = True,
+    ) -> Segmentation | list[Segmentation]:
+        """Segments an image of any size, or a list of them.
+
+        Args:
+            image: a path, a PIL image, an array uint8 [H, W, 3] (or [H, W], [H, W, 4]), or a list of these. Photographs
+                are turned upright as their camera noted, and so is the mask.
+            batch_size: how many images of one size run together.
+            eval: window, flip, scales, as in a recipe's ``eval``; default: the whole image as it is. Images of more
+                than 8 million pixels run block by block in any case.
+            probabilities: whether they are wanted; without, more and larger images fit into memory.
+
+        Returns:
+            a :class:`Segmentation`, or a list of them in the same order.
+
+        Raises:
+            UserError: an image cannot be read or is no image, or the probabilities would take more than 2 GiB.
+        """
+        config = load(eval or {}, EvalConfig)
+        if not isinstance(image, list):
+            return self._predict([image], config, probabilities, 1)[0]
+        if batch_size < 1:
+            raise UserError(f"batch_size is {batch_size}; expected at least 1.")
+        return self._predict(image, config, probabilities, batch_size)
+
+    def _predict(
+        self, images: Sequence[ImageLike], config: EvalConfig, probabilities: bool, batch_size: int
+    ) -> list[Segmentation]:
+        found: list[Segmentation] = []
+        wanted = 0  # bytes of probabilities
+        for start in range(0, len(images), batch_size):
+            pixels = [as_pixels(image) for image in images[start : start + batch_size]]
+            wanted += sum(4 * len(self.classes) * one.shape[1] * one.shape[2] for one in pixels)
+            if probabilities and wanted > _MOST_PROBABILITIES:
+                raise UserError(
+                    f"The probabilities of {len(self.classes)} classes at every pixel would take over "
+                    f"{_MOST_PROBABILITIES >> 30} GiB; leave them out (probabilities=False), or give fewer or smaller "
+                    "images."
+                )
+            for _, alike in groupby(pixels, key=lambda one: one.shape):
+                found += self._predict_batch(torch.stack(list(alike)), config, probabilities)
+        return found
+
+    @torch.no_grad()
+    def _predict_batch(self, images: Tensor, config: EvalConfig, probabilities: bool) -> list[Segmentation]:
+        count, _, height, width = images.shape
+        dtype = np.uint8 if len(self.classes) <= 255 else np.int64
+        masks = np.empty((count, height, width), dtype)
+        shares = np.empty((count, len(self.classes), height, width), np.float32) if probabilities else None
+        for block in blocks(height, width):
+            part = images[:, :, *block.outer].to(self._fabric.device)
+            inner = block.within()
+            with self._fabric.autocast():
+                if shares is None:
+                    ids = class_ids(self.network, part, config)[:, *inner]
+                else:
+                    scores = class_probabilities(self.network, part, config)[:, :, *inner]
+                    shares[:, :, *block.inner] = scores.cpu().numpy()
+                    ids = scores.argmax(1)
+            masks[:, *block.inner] = ids.cpu().numpy()
+        nothing = [None] * count
+        return [
+            Segmentation(mask, list(self.classes), share)
+            for mask, share in zip(masks, nothing if shares is None else shares, strict=True)
+        ]
+
+    def embed(self, image: ImageLike) -> Tensor:
+        """The embeddings of an image's pixels: of a fine-tuned network its normalised decoder features.
+
+        Args:
+            image: as :meth:`predict` takes it.
+
+        Returns:
+            float32 [D, h, w] of unit length along D, on the network's device; one for every ``embedder.stride`` pixels.
+        """
+        return self.embedder(as_pixels(image))
+
+    def nearest(self, image: ImageLike | Tensor, row: int, column: int) -> dict[str, list[Similar]]:
+        """Which classes of each dataset are most similar to what is at a pixel.
+
+        Args:
+            image: as :meth:`predict` takes it, or what :meth:`embed` gave for it (cheap).
+            row: of the pixel, in pixels of the image.
+            column: likewise.
+
+        Returns:
+            dataset -> its classes with a prototype, the most similar one first.
+
+        Raises:
+            UserError: the pixel is outside the image, or the network has no prototypes.
+        """
+        prototypes = self._known_prototypes()
+        if isinstance(image, Tensor):
+            embeddings, (height, width) = image, (side * self.embedder.stride for side in image.shape[1:])
+        else:
+            pixels = as_pixels(image)
+            embeddings, (height, width) = self.embedder(pixels), pixels.shape[1:]
+        if not (0 <= row < height and 0 <= column < width):
+            raise UserError(f"Pixel (row {row}, column {column}) is outside the image of {height} x {width} pixels.")
+        pixel = embeddings[:, row // self.embedder.stride, column // self.embedder.stride].cpu()  # [D]
+        cosines = (prototypes.vectors @ pixel).tolist()
+        space, present = prototypes.label_space, prototypes.present.tolist()
+        found = {}
+        for dataset in prototypes.taxonomies:
+            names = zip(space.classes_of(dataset), space.class_names(dataset), strict=True)
+            similar = [Similar(dataset, name, cosines[number]) for number, name in names if present[number]]
+            found[dataset] = sorted(similar, key=lambda one: -one.cosine)
+        return found
+
+    def add_class(self, name: str, examples: Sequence[tuple[Any, Any]], dataset: str = "mine") -> Self:
+        """A model with one more class, whose prototype is the two-step average of examples; nothing is trained.
+
+        Beside the trained classes of the present view, an offset of its logits is set such that it wins inside the
+        regions and loses outside: so mark the class wherever it is in an example.
+
+        Args:
+            name: the class. If it was added before, these examples are averaged with the earlier ones.
+            examples: images, each with the region that shows the class: bool [H, W] of the image's size.
+            dataset: which dataset it joins; the view of the new model shows it beside the present one.
+
+        Raises:
+            UserError: no example, a region that is empty or of another size than its image, a class of the pretraining.
+        """
+        prototypes = self._known_prototypes()
+        if not examples:
+            raise UserError(f"No example of {name!r}; give at least one image with its region.")
+        seen = [self._example(image, region, number) for number, (image, region) in enumerate(examples)]
+        regions = torch.stack([example.region for example in seen])
+        datasets = prototypes.datasets_of(self.taxonomy)
+        beside = prototypes.of_trained(prototypes.ids(datasets))
+        beside = beside if len(beside) else prototypes.of_trained(prototypes.ids(prototypes.taxonomies))
+        vector = F.normalize(regions.sum(0), dim=0)
+        offset = winning_offset(seen, vector, beside, prototypes.temperature)
+        grown = prototypes.with_class(dataset, name, regions, offset)
+        return self._with(grown, "+".join([*datasets, dataset] if dataset not in datasets else datasets))
+
+    def _with(self, prototypes: Prototypes | None, taxonomy: str | None) -> Self:
+        other = copy(self)
+        other.prototypes = prototypes
+        other._set_view(taxonomy)
+        return other
+
+    def _example(self, image: ImageLike, region: Any, number: int) -> Example:
+        pixels = as_pixels(image)
+        chosen = torch.as_tensor(np.asarray(region))
+        if chosen.dtype != torch.bool or chosen.shape != pixels.shape[1:]:
+            raise UserError(
+                f"Example {number}: the region has dtype {chosen.dtype} and shape {list(chosen.shape)}; expected bool "
+                f"{list(pixels.shape[1:])}, as the image."
+            )
+        if not bool(chosen.any()):
+            raise UserError(f"Example {number}: the region is empty; mark the pixels that show the class.")
+        return make_example(self.embedder(pixels).cpu(), chosen, self.embedder.stride)
+
+    def save(self, path: str | Path) -> None:
+        """Writes network and prototypes as a weights file, which :meth:`from_run` reads back.
+
+        Raises:
+            UserError: the folder is not there, or the disk is full.
+        """
+        path = Path(path)
+        if not path.parent.is_dir():
+            raise UserError(f"There is no folder {path.parent}; make it first.")
+        stored, kept = self.stored, self.prototypes
+        if kept is not None:
+            added = {"sums": kept.sums, "examples": kept.examples, "offsets": kept.offsets}
+            stored = replace(
+                stored,
+                label_space=kept.label_space,
+                prototypes=kept.vectors,
+                present=kept.present,
+                added=added if bool(kept.added.any()) else {},
+                temperature=kept.temperature,
+            )
+        weights.save(path, stored)
+
+
+def _prototypes(stored: weights.Weights) -> Prototypes | None:
+    if stored.prototypes is None or stored.present is None:
+        return None
+    vectors, temperature = stored.prototypes.float(), stored.temperature or MethodConfig().temperature
+    trained = Prototypes.trained(stored.label_space, vectors, stored.present, temperature)
+    if not stored.added:
+        return trained
+    sums, examples, offsets = (stored.added[name] for name in ("sums", "examples", "offsets"))
+    return replace(trained, sums=sums, examples=examples, offsets=offsets)
+
+
+def _with_temperature_of(stored: weights.Weights, recipe: Path) -> weights.Weights:
+    """Weights with the recipe's temperature, where it lies beside them: files of version 0.1 do not hold it."""
+    if not recipe.is_file():
+        return stored
+    return replace(stored, temperature=load(recipe, PretrainConfig).method.temperature)
