@@ -354,8 +354,33 @@ def test_runs_without_use_are_refused(tmp_path):
         SegmentationModel.from_run(tmp_path)
     with pytest.raises(UserError, match="No weights file"):
         SegmentationModel.from_run(tmp_path / "none")
+    weights.save(tmp_path / "w", stored(present=torch.zeros(5, dtype=torch.bool)))
+    with pytest.raises(UserError, match="without prototypes"):
+        SegmentationModel.from_run(tmp_path / "w")
     union = SegmentationNetwork(NetworkConfig.model_validate(FAST_NETWORK))
     union.set_classifier(5)
     weights.save(tmp_path / "w", weights.Weights(union.config, union.state_dict(), SPACE, "classifier"))
     with pytest.raises(UserError, match="without prototypes"):
         SegmentationModel.from_run(tmp_path / "w")
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda tensors, metadata: tensors.pop("prototypes.offsets"), "prototypes.offsets is missing"),
+        (lambda tensors, metadata: metadata.update(temperature="0"), "temperature is 0"),
+        (lambda tensors, metadata: metadata.update(temperature="[]"), "damaged metadata"),
+    ],
+)
+def test_damaged_prototypes_are_refused(change, message, model, tmp_path):
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    model.add_class("mug", [(pixels(), region(0, 30, 0, 30))]).save(tmp_path / "w.safetensors")
+    with safe_open(tmp_path / "w.safetensors", "pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(tmp_path / "w.safetensors")
+    change(tensors, metadata)
+    save_file(tensors, tmp_path / "damaged.safetensors", metadata)
+    with pytest.raises(UserError, match=message):
+        SegmentationModel.from_run(tmp_path / "damaged.safetensors")

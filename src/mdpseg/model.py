@@ -107,12 +107,13 @@ class SegmentationModel:
         if path.is_dir() and not file.is_file():
             raise UserError(f"{path} holds no weights.safetensors; give the folder of a finished run.")
         stored = weights.load(file)
-        if stored.prototypes is None and (stored.head != "classifier" or len(stored.label_space.datasets) != 1):
+        finetuned = stored.head == "classifier" and len(stored.label_space.datasets) == 1
+        if not finetuned and not _has_prototypes(stored):
             raise UserError(
-                f"{file} holds a pretraining without prototypes (objective supervised or multihead); fine-tune it "
-                f"first (mdpseg finetune ... init={file})."
+                f"{file} holds a pretraining without prototypes (objective supervised or multihead, or no step done); "
+                f"fine-tune it first (mdpseg finetune ... init={file})."
             )
-        if stored.prototypes is not None and stored.temperature is None:
+        if not finetuned and stored.temperature is None:
             stored = _with_temperature_of(stored, file.with_name("recipe.yaml"))
         return cls(stored, make_fabric(device, precision), taxonomy)
 
@@ -363,8 +364,12 @@ class SegmentationModel:
         weights.save(path, stored)
 
 
+def _has_prototypes(stored: weights.Weights) -> bool:
+    return stored.head == "projection" and stored.present is not None and bool(stored.present.any())
+
+
 def _prototypes(stored: weights.Weights) -> Prototypes | None:
-    if stored.prototypes is None or stored.present is None:
+    if stored.prototypes is None or stored.present is None or not _has_prototypes(stored):
         return None
     vectors, temperature = stored.prototypes.float(), stored.temperature or MethodConfig().temperature
     trained = Prototypes.trained(stored.label_space, vectors, stored.present, temperature)

@@ -127,13 +127,15 @@ class _MLflow:
         self._client = MlflowClient()  # where: MLFLOW_TRACKING_URI, as always with MLflow
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "mdpseg")
         found = self._client.get_experiment_by_name(name)
-        self._run = _earlier_id(config, "mlflow")
-        if self._run is None:
+        earlier = _earlier_id(config, "mlflow")
+        if earlier is None:
             experiment = found.experiment_id if found else self._client.create_experiment(name)
-            self._run = self._client.create_run(experiment, run_name=config.out.name).info.run_id
+            self._run = str(self._client.create_run(experiment, run_name=config.out.name).info.run_id)
             _keep_id(config, "mlflow", self._run)
             for key, value in _flat(config).items():
                 self._client.log_param(self._run, key, str(value)[:500])
+        else:
+            self._run = earlier
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
