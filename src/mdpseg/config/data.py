@@ -16,21 +16,23 @@ class SubsetConfig(Settings):
     list: Path | None = Field(None, description="Text file with one image id a line; starts at data_root.")
     fraction: Fraction | None = Field(None, description="Share of the images, drawn by `seed`.")
     count: Positive | None = Field(None, description="Number of images, drawn by `seed`.")
-    seed: int = 0
+    seed: int = Field(0, description="Which images are drawn; the same on every machine.")
 
 
 class DatasetConfig(Settings):
     """One dataset: where it lies and how it is read."""
 
     name: str = Field(pattern=r"^[\w.+-]+$", description="How its classes are called: `name/class`.")
-    reader: Literal["voc2012", "ade20k", "cocostuff", "cityscapes", "folder", "toy"]
+    reader: Literal["voc2012", "ade20k", "cocostuff", "cityscapes", "folder", "toy"] = Field(
+        description="Layout of its files (docs/data.md)."
+    )
     path: Path | None = Field(None, description="The dataset's root; relative to `data_root`.")
-    split: str = "train"
+    split: str = Field("train", description="Part of it, by the layout's own name: train, val, training ...")
     images: Path | None = Field(None, description="`folder` only: images, where not path/images/split.")
     masks: Path | None = Field(None, description="`folder` only: masks, where not path/masks/split.")
     classes: Path | list[str] | None = Field(None, description="`folder` only: class list, where not path/classes.txt.")
     catch_all: str | None = Field(None, description="The class that collects the rest; readers know their own.")
-    subset: SubsetConfig = SubsetConfig()
+    subset: SubsetConfig = Field(SubsetConfig(), description="A part of its images; default: all.")
     unlabelled: bool = Field(
         False, description="Images without masks (or with, which are not read): pretraining mines labels for them (P)."
     )
@@ -74,9 +76,9 @@ class AugmentConfig(Settings):
         None, description="Scale 1 means: the image's short side has this many pixels. Default: its own size."
     )
     flip: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="Probability of a horizontal flip.")
-    brightness: Annotated[float, Field(ge=0, lt=1)] = 0.4
-    contrast: Annotated[float, Field(ge=0, lt=1)] = 0.4
-    saturation: Annotated[float, Field(ge=0, lt=1)] = 0.4
+    brightness: Annotated[float, Field(ge=0, lt=1)] = Field(0.4, description="Factor drawn from 1 - x to 1 + x.")
+    contrast: Annotated[float, Field(ge=0, lt=1)] = Field(0.4, description="Factor drawn from 1 - x to 1 + x.")
+    saturation: Annotated[float, Field(ge=0, lt=1)] = Field(0.4, description="Factor drawn from 1 - x to 1 + x.")
 
     @field_validator("crop")
     @classmethod
