@@ -97,18 +97,20 @@ def type_text(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     if origin is Annotated:
         text = type_text(arguments[0], arguments[1:])
     elif origin is Literal:
-        *first, last = (f"`{value}`" for value in arguments)
-        text = f"{', '.join(first)} or {last}"
+        values = [f"`{value}`" for value in arguments]
+        text = " or ".join(filter(None, (", ".join(values[:-1]), values[-1])))
     elif origin in (Union, types.UnionType):
         text = " or ".join(type_text(argument, metadata) for argument in arguments if argument is not type(None))
     elif origin is list:
         text = f"list: {type_text(arguments[0])}"
     elif origin is tuple:
         text = f"[{', '.join(type_text(argument) for argument in arguments)}]"
+    elif origin is dict:
+        text = f"mapping: {type_text(arguments[0])} to {type_text(arguments[1])}"
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
         text = f"[{heading(annotation).lower()}](#{heading(annotation).lower().replace(' ', '-')})"
     else:
-        text = WORDS[annotation] + (bounds(metadata) if annotation in (int, float) else "")
+        text = WORDS.get(annotation, "value") + (bounds(metadata) if annotation in (int, float) else "")
     return text
 
 

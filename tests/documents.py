@@ -64,11 +64,16 @@ BLOCKS = [block for document in DOCUMENTS for block in blocks_of(document)]
 
 
 def shell_commands(text: str) -> list[list[str]]:
-    """The words of each command of a shell block; continued lines are one, comments are none."""
+    """The words of each command of a shell block; continued lines are one, comments and what is printed are none.
+
+    The brackets of a synopsis, such as ``[--out FILE]``, are left out.
+    """
     commands = []
     for line in text.replace("\\\n", " ").splitlines():
-        plain = re.sub(r"\$\(.*?\)", "SUBSTITUTED", line.strip().removeprefix("$ "))
-        commands += [_without_settings(part) for part in _parts(shlex.split(plain, comments=True))]
+        if SHELL.match(line.strip()):
+            plain = re.sub(r"\$\(.*?\)", "SUBSTITUTED", line.strip().removeprefix("$ "))
+            plain = re.sub(r"(?<= )\[([^\]=]*)\]", r"\1", plain)
+            commands += [_without_settings(part) for part in _parts(shlex.split(plain, comments=True))]
     return [command for command in commands if command]
 
 

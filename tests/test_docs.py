@@ -59,6 +59,8 @@ def test_python_blocks_run(block, tmp_path, monkeypatch, request):
 @pytest.mark.parametrize("block", of("yaml"))
 def test_yaml_blocks_are_what_they_look_like(block, tmp_path):
     content = yaml.safe_load(block.text)
+    assert isinstance(content, dict | list), "no YAML; give it a language, or say why it is not run"
+    content = [content] if "reader" in content else content
     if isinstance(content, list) and all("reader" in entry for entry in content):
         load({"out": "out", "datasets": content}, PretrainConfig)
     elif isinstance(content, list):
