@@ -1,4 +1,5 @@
-# make demo | test | test-fast | lint | types | fuzz | bench: each makes .venv first, with everything installed.
+# make demo | test | test-fast | lint | types | docs | fuzz | bench: each makes .venv first, with everything installed.
+# make wheel | test-wheel | test-lowest | test-extras: the package, for others and for other versions of what it needs.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -8,7 +9,7 @@ export OMP_WAIT_POLICY := PASSIVE
 FUZZ_SECONDS ?= 60
 FUZZ_LIMITS := -rss_limit_mb=3000 -timeout=20 -artifact_prefix=fuzz/ -print_final_stats=1
 
-.PHONY: demo test test-fast lint types fuzz bench clean
+.PHONY: demo test test-fast lint types docs fuzz bench wheel test-wheel test-lowest test-extras clean
 
 demo: .venv/installed
 	rm -rf runs/demo
@@ -26,6 +27,23 @@ lint: .venv/installed
 
 types: .venv/installed
 	$(BIN)/mypy
+
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+wheel: .venv/installed
+	rm -rf dist
+	$(BIN)/python -m build
+
+# Each of these makes an environment of its own and removes it again, or leaves it in build/: some gigabytes, mostly torch.
+test-wheel: wheel
+	.ci/wheel
+
+test-lowest:
+	.ci/lowest
+
+test-extras:
+	.ci/extras
 
 fuzz: .venv/installed
 	$(BIN)/pip install -q -e ".[fuzz]"
@@ -47,4 +65,4 @@ bench: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv runs build dist

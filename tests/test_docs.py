@@ -1,37 +1,213 @@
-"""The documents' own code: Python blocks run, YAML blocks are valid recipes, files that are linked exist."""
+"""The documents' own code: Python runs, YAML is what it is said to be, command lines parse, linked files exist.
 
+A block that cannot be run has ``<!-- not run: why -->`` before it; one that needs a finished run in the current folder
+``<!-- given: runs/pretrain -->``. :mod:`tests.documents` finds the blocks.
+"""
+
+import importlib.util
+import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 
-from mdpseg.config import FinetuneConfig, PretrainConfig
+from mdpseg.cli import app
+from mdpseg.config import EvaluateConfig, FinetuneConfig, PretrainConfig
+from mdpseg.data.readers.classes import read_classes
 from mdpseg.recipe import load
+from mdpseg.tables.preset import load_preset
+from tests import tiny
+from tests.documents import BLOCKS, DOCUMENTS, ROOT, mdpseg_arguments, shell_commands
 
-ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+LANGUAGES = {"python", "yaml", "bash", "json", "text"}
+RECIPES = {"pretrain": PretrainConfig, "finetune": FinetuneConfig, "evaluate": EvaluateConfig}
+SMALLEST = {
+    PretrainConfig: {"out": "out", "datasets": [tiny.toy("fine")]},
+    FinetuneConfig: {"out": "out", "train": tiny.toy("fine")},
+    EvaluateConfig: {"weights": "weights.safetensors", "dataset": tiny.toy("fine")},
+}
 
 
-def blocks(language: str) -> list:
-    found = []
-    for document in DOCUMENTS:
-        parts = re.findall(rf"^```{language}\n(.*?)^```", document.read_text(), flags=re.MULTILINE | re.DOTALL)
-        found += [pytest.param(part, id=f"{document.name}-{i}") for i, part in enumerate(parts)]
-    return found
+def of(*languages):
+    return [pytest.param(b, id=b.name) for b in BLOCKS if b.language in languages and not b.not_run]
 
 
-@pytest.mark.parametrize("code", blocks("python"))
-def test_python_blocks_run(code, tmp_path, monkeypatch):
+def test_every_block_is_run_or_says_why_not():
+    unknown = [
+        (block.name, block.language) for block in BLOCKS if not block.not_run and block.language not in LANGUAGES
+    ]
+    assert not unknown
+    for block in BLOCKS:
+        if block.language == "json":
+            json.loads(block.text)
+
+
+@pytest.mark.parametrize("block", of("python"))
+def test_python_blocks_run(block, tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "document", "exec"), {})
+    for path in block.given:
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).symlink_to(
+            request.getfixturevalue({"pretrain": "pretrained", "finetune": "finetuned"}[Path(path).name])
+        )
+    exec(compile("\n" * block.line + block.text, str(block.document), "exec"), {"__name__": "__main__"})
 
 
-@pytest.mark.parametrize("text", blocks("yaml"))
-def test_yaml_blocks_are_recipes(text):
-    content = yaml.safe_load(text)
-    kind = PretrainConfig if "datasets" in content else FinetuneConfig
-    assert load(content, kind).out == Path(content["out"])
+@pytest.mark.parametrize("block", of("yaml"))
+def test_yaml_blocks_are_what_they_look_like(block, tmp_path):
+    content = yaml.safe_load(block.text)
+    assert isinstance(content, dict | list), "no YAML; give it a language, or say why it is not run"
+    content = [content] if "reader" in content else content
+    if isinstance(content, list) and all("reader" in entry for entry in content):
+        load({"out": "out", "datasets": content}, PretrainConfig)
+    elif isinstance(content, list):
+        assert read_classes(content, "document").names
+    elif "roles" in content:
+        (tmp_path / "preset.yaml").write_text(block.text)
+        assert load_preset(str(tmp_path / "preset.yaml")).targets
+    elif all(isinstance(value, list) and all("/" in str(name) for name in value) for value in content.values()):
+        assert all(re.fullmatch(r"[\w.+-]+/.+", name) for names in content.values() for name in names)  # a merge file
+    else:
+        kind = kind_of(content)
+        assert load({**SMALLEST[kind], **content}, kind)
+
+
+def kind_of(content: dict) -> type:
+    """Whose recipe, or part of one, this is: the command that knows most of its keys."""
+    return max(RECIPES.values(), key=lambda kind: len(set(content) & set(kind.model_fields)))
+
+
+@pytest.mark.parametrize("block", of("bash"))
+def test_command_lines_parse(block):
+    assert block.text.strip()
+    for words in shell_commands(block.text):
+        arguments = mdpseg_arguments(words)
+        if arguments is not None:
+            parse(arguments)
+        else:
+            check_other(words)
+
+
+def test_command_lines_inside_sentences_parse():
+    inside = [
+        (document.name, code)
+        for document in DOCUMENTS
+        for code in re.findall(r"(?<!`)`(mdpseg [^`\n]+)`(?!`)", document.read_text(encoding="utf-8"))
+    ]
+    assert inside
+    for _, code in inside:
+        for words in shell_commands(code):
+            parse(words[1:], whole=False)
+
+
+def parse(arguments: list[str], whole: bool = True) -> None:
+    """Reads a command line as mdpseg does, without running it; an unknown command, option or setting fails."""
+    command, path = typer.main.get_command(app), "mdpseg"
+    rest = [argument for argument in arguments if argument not in ("--debug", "--help", "...")]
+    while hasattr(command, "get_command"):
+        if not rest:
+            assert not whole, f"{path}: no command"
+            return
+        found = command.get_command(None, rest[0])
+        assert found is not None, f"{path} has no command {rest[0]!r}"
+        command, path, rest = found, f"{path} {rest[0]}", rest[1:]
+    if "--help" in arguments:
+        return
+    try:
+        context = command.make_context(path, rest)
+    except Exception as error:
+        if whole or type(error).__name__ != "MissingParameter":
+            raise
+        return
+    kind = RECIPES.get(path.removeprefix("mdpseg "))
+    overrides = [text for text in context.params.get("overrides") or () if "=" in text]
+    if kind is not None:
+        load(SMALLEST[kind], kind, [override for override in overrides if "..." not in override])
+
+
+def check_other(words: list[str]) -> None:
+    """make: the target is there; pip install: the extra is; python: the script is; pytest: the tests are."""
+    program, rest = Path(words[0]).name, words[1:]
+    if program == "make":
+        targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+        assert {word for word in rest if "=" not in word} <= targets
+    elif program == "pip":
+        extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+        asked = [extra for group in re.findall(r"\[([\w,-]+)\]", " ".join(rest)) for extra in group.split(",")]
+        assert set(asked) <= set(extras)
+    elif program.startswith("python") and rest and rest[0].endswith(".py"):
+        assert (ROOT / rest[0]).is_file()
+    elif program == "pytest":
+        assert all((ROOT / word.split("::")[0]).exists() for word in rest if word.startswith("tests"))
+
+
+@pytest.mark.parametrize(
+    "line, what",
+    [
+        ("mdpseg pretrian recipe.yaml", "no command"),
+        ("mdpseg", "no command"),
+        ("mdpseg pretrain recipe.yaml --recume", "recume"),
+        ("mdpseg pretrain recipe.yaml optim.lt=0.1", "optim.lt"),
+        ("srun mdpseg pretrain", "Missing"),
+        ("torchrun -m mdpseg data chek recipe.yaml", "no command"),
+    ],
+)
+def test_a_wrong_command_line_fails(line, what):
+    (words,) = shell_commands(line)
+    with pytest.raises(Exception, match=what):
+        parse(mdpseg_arguments(words))
+
+
+def test_settings_page_is_what_its_script_writes():
+    script = load_script("make_settings")
+    assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == script.page(), "python docs/make_settings.py"
+
+
+def load_script(name: str):
+    specification = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_pictures_of_the_method_are_those_that_its_script_draws():
+    names = {f"method-{name}.png" for name in load_script("make_figures").FIGURES}
+    shown = set(re.findall(r"\]\((method-[\w-]+\.png)\)", (ROOT / "docs" / "method.md").read_text(encoding="utf-8")))
+    assert names == shown
+
+
+@pytest.mark.slow
+def test_the_script_draws_them(tmp_path):
+    load_script("make_figures").main(tmp_path)
+    for path in (ROOT / "docs").glob("method-*.png"):
+        assert (tmp_path / path.name).stat().st_size > 5000
+
+
+@pytest.mark.slow
+def test_the_five_minute_start_runs_from_top_to_bottom(tmp_path, monkeypatch, mdpseg_command):
+    """Its files are written, its command lines run in their order, only with fewer steps."""
+    monkeypatch.chdir(tmp_path)
+    fewer = {
+        "pretrain": ["iterations=4", "workers=0"],
+        "finetune": ["iterations=4", "workers=0"],
+        "atlas": ["--images", 4],
+    }
+    run = []
+    for block in [block for block in BLOCKS if block.document.name == "start.md"]:
+        if block.language == "yaml" and "data/mine" not in block.text:
+            Path(re.match(r"# (\S+)", block.text)[1]).write_text(block.text)
+        for words in shell_commands(block.text) if block.language == "bash" else []:
+            arguments = mdpseg_arguments(words)
+            if arguments is not None:
+                code, out, err = mdpseg_command(*arguments, *fewer.get(arguments[0], []))
+                assert code == 0, (arguments, out, err)
+                run.append(arguments[0])
+    assert run == ["data", "pretrain", "finetune", "finetune", "report", "atlas"]
+    assert (tmp_path / "compare.html").stat().st_size > 10_000
+    assert (tmp_path / "runs/pretrain/atlas/atlas.html").is_file()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -21,7 +21,7 @@ def test_votes_as_counted_one_by_one():
         expected[k] /= (targets == k).sum()
     assert torch.allclose(evidence.shares(), expected)
     assert evidence.regions.tolist() == [1, 1, 0, 0, 0]
-    assert torch.equal(evidence.class_vectors(prototypes)[2], prototypes[2])
+    torch.testing.assert_close(evidence.class_vectors(prototypes)[2], prototypes[2])
 
 
 def test_relative_to_what_is_found_of_the_other_s_own():

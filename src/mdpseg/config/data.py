@@ -17,7 +17,7 @@ class SubsetConfig(Settings):
     list: Path | None = Field(None, description="Text file with one image id a line; starts at data_root.")
     fraction: Fraction | None = Field(None, description="Share of the images, drawn by `seed`.")
     count: Positive | None = Field(None, description="Number of images, drawn by `seed`.")
-    seed: int = 0
+    seed: int = Field(0, description="Which images are drawn; the same on every machine.")
 
 
 class DatasetConfig(Settings):
@@ -44,17 +44,17 @@ class DatasetConfig(Settings):
         "oxford_pet",
         "oxford_pet_breeds",
         "camvid",
-    ]
+    ] = Field(description="Layout of its files (docs/data.md).")
     path: Path | None = Field(None, description="The dataset's root; relative to `data_root`.")
     url: str | None = Field(None, pattern=r"^https?://", description="`shards` only: address, in place of `path`.")
     cache: Path | None = Field(None, description="`shards` by url: folder that keeps what was read last.")
     cache_gb: Annotated[float, Field(gt=0)] = Field(10.0, description="`shards` by url: most gigabytes in the cache.")
-    split: str = "train"
+    split: str = Field("train", description="Part of it, by the layout's own name: train, val, training ...")
     images: Path | None = Field(None, description="Images, where not path/images/split; `list`: where its paths start.")
     masks: Path | None = Field(None, description="Masks, where not path/masks/split; `list`: where its paths start.")
     classes: Path | list[str] | None = Field(None, description="Class list, where not path/classes.txt.")
     catch_all: str | None = Field(None, description="The class that collects the rest; readers know their own.")
-    subset: SubsetConfig = SubsetConfig()
+    subset: SubsetConfig = Field(SubsetConfig(), description="A part of its images; default: all.")
     unlabelled: bool = Field(
         False, description="Images without masks (or with, which are not read): pretraining mines labels for them (P)."
     )
@@ -115,9 +115,9 @@ class AugmentConfig(Settings):
         None, description="Scale 1 means: the image's short side has this many pixels. Default: its own size."
     )
     flip: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="Probability of a horizontal flip.")
-    brightness: Annotated[float, Field(ge=0, lt=1)] = 0.4
-    contrast: Annotated[float, Field(ge=0, lt=1)] = 0.4
-    saturation: Annotated[float, Field(ge=0, lt=1)] = 0.4
+    brightness: Annotated[float, Field(ge=0, lt=1)] = Field(0.4, description="Factor drawn from 1 - x to 1 + x.")
+    contrast: Annotated[float, Field(ge=0, lt=1)] = Field(0.4, description="Factor drawn from 1 - x to 1 + x.")
+    saturation: Annotated[float, Field(ge=0, lt=1)] = Field(0.4, description="Factor drawn from 1 - x to 1 + x.")
 
     @field_validator("crop")
     @classmethod

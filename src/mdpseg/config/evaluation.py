@@ -31,14 +31,14 @@ class EvalConfig(Settings):
 class EvaluateConfig(Settings):
     """`mdpseg evaluate`: a fine-tuned network on a labelled dataset."""
 
-    weights: Path
-    dataset: LabelledDataset
-    data_root: Path = Path()
+    weights: Path = Field(description="weights.safetensors of a fine-tuning.")
+    dataset: LabelledDataset = Field(description="What it is judged on.")
+    data_root: Path = Field(Path(), description="Where relative dataset paths start; default: the current folder.")
     out: Path | None = Field(None, description="JSON file for the results; default: none is written.")
-    eval: EvalConfig = EvalConfig()
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    workers: Annotated[int, Field(ge=0)] = 2
+    eval: EvalConfig = Field(EvalConfig(), description="How images are predicted.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, else MPS, else CPU.")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on CUDA, fp32 elsewhere.")
+    workers: Annotated[int, Field(ge=0)] = Field(2, description="Processes that read images.")
 
 
 class PredictConfig(Settings):
@@ -54,6 +54,6 @@ class PredictConfig(Settings):
     images: list[str] = Field(min_length=1, description="Image files, folders or globs.")
     out: Path = Field(description="Folder for NAME.png (palette mask) and NAME_overlay.jpg.")
     opacity: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="Of the classes' colours in the overlay.")
-    eval: EvalConfig = EvalConfig()
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    eval: EvalConfig = Field(EvalConfig(), description="How images are predicted.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, else MPS, else CPU.")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on CUDA, fp32 elsewhere.")

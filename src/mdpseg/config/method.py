@@ -33,7 +33,9 @@ class MethodConfig(Settings):
     scheme: Literal["mdp", "mdp-paper"] = Field(
         "mdp", description="Where the settings below start: our defaults, or the published ones (`method: mdp-paper`)."
     )
-    objective: Literal["mdp", "supervised", "multihead"] = "mdp"
+    objective: Literal["mdp", "supervised", "multihead"] = Field(
+        "mdp", description="The method, or a baseline: union cross-entropy, or one classifier a dataset."
+    )
     bank: Literal["class", "region", "none"] = Field(
         "class",
         description="Contrast with class prototypes (P), single region embeddings, or the image's own pixels.",
@@ -56,7 +58,10 @@ class MethodConfig(Settings):
         0.0,
         description="Of the momentum network (P: there is one); 0: the network's own embeddings fill the bank.",
     )
-    sparse_coding: Literal["off", "pull", "no_push"] = "pull"
+    sparse_coding: Literal["off", "pull", "no_push"] = Field(
+        "pull",
+        description="Similar other classes: as any, a little attractive (formula ours), or never pushed (ours).",
+    )
     sparse_k: Positive = Field(3, description="How many similar classes sparse coding counts.")
     sparse_weight: Annotated[float, Field(ge=0)] = Field(0.1, description="Weight of the pull (P: low).")
     supervised_share: Annotated[float, Field(ge=0, lt=1)] = Field(

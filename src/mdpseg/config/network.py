@@ -29,7 +29,7 @@ class NetworkConfig(Settings):
         "pspnet",
         "linknet",
         "pan",
-    ] = "fpn"
+    ] = Field("fpn", description="Of segmentation-models-pytorch.")
     output_stride: Literal[8, 16] | None = Field(
         None,
         description="Stride of the encoder's last map (DeepLabV3 and DeepLabV3+); default: the decoder's own.",

@@ -12,11 +12,13 @@ from mdpseg.config.base import Settings
 class OptimConfig(Settings):
     """Optimiser and schedule."""
 
-    optimiser: Literal["sgd", "adamw"] = "sgd"
-    lr: Annotated[float, Field(gt=0)] = 0.02
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    optimiser: Literal["sgd", "adamw"] = Field("sgd", description="SGD with momentum, or AdamW (at far smaller rates).")
+    lr: Annotated[float, Field(gt=0)] = Field(0.02, description="Highest learning rate.")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(
+        1e-4, description="Of all weights but biases, norms and prototypes."
+    )
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="SGD's momentum.")
-    schedule: Literal["poly", "cosine", "constant"] = "poly"
+    schedule: Literal["poly", "cosine", "constant"] = Field("poly", description="How the rate falls to 0, or does not.")
     power: Annotated[float, Field(gt=0)] = Field(0.9, description="Exponent of the poly schedule.")
     warmup: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="Share of the iterations with rising rate.")
     clip: Annotated[float, Field(gt=0)] | None = Field(None, description="Largest norm of the gradient.")
@@ -26,8 +28,10 @@ class OptimConfig(Settings):
 class PretrainOptimConfig(OptimConfig):
     """Optimiser and schedule of a pretraining: the same settings, other defaults."""
 
-    lr: Annotated[float, Field(gt=0)] = 0.13
-    schedule: Literal["poly", "cosine", "constant"] = "cosine"
+    lr: Annotated[float, Field(gt=0)] = Field(0.13, description="Highest learning rate.")
+    schedule: Literal["poly", "cosine", "constant"] = Field(
+        "cosine", description="How the rate falls to 0, or does not."
+    )
     warmup: Annotated[float, Field(ge=0, lt=1)] = Field(0.05, description="Share of the iterations with rising rate.")
     clip: Annotated[float, Field(gt=0)] | None = Field(4.0, description="Largest norm of the gradient.")
 

@@ -28,13 +28,13 @@ class RunConfig(Settings):
 
     out: Path = Field(description="The run's folder; must not hold a run yet, unless it is resumed.")
     seed: int = Field(0, ge=0, description="Fixes everything: start weights, draws, crops, mixing.")
-    iterations: Positive
+    iterations: Positive = Field(description="Steps.")
     batch_size: Positive = Field(16, description="Images a step, over all devices.")
     workers: Annotated[int, Field(ge=0)] = Field(2, description="Processes that read and augment images.")
     data_root: Path = Field(Path(), description="Where relative dataset paths start; default: the current folder.")
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, else MPS, else CPU.")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on CUDA, fp32 elsewhere.")
-    channels_last: bool = True
+    channels_last: bool = Field(True, description="Memory layout (NHWC) in which convolutions are faster.")
     compile: bool = Field(False, description="torch.compile the network (does not pay on the CPU).")
     deterministic: bool = Field(
         False, description="Ask torch for kernels that give the same bits each time (a GPU gets slower)."
@@ -57,32 +57,32 @@ class RunConfig(Settings):
         description="skip: another image takes the place of one that cannot be read; the log names each bad file once, "
         "and more than 1 % of a dataset stop the run. A file that is missing stops it in any case, before it starts.",
     )
-    log_every: Positive = 20
+    log_every: Positive = Field(20, description="Steps from one line of the log to the next.")
     loggers: list[Literal["tensorboard", "wandb", "mlflow", "trackio"]] = Field(
         [], description="Where metrics and pictures go beside the run's own files (docs/logging.md)."
     )
-    checkpoint_every: Positive = 500
+    checkpoint_every: Positive = Field(500, description="Steps from one checkpoint to the next; what a kill can cost.")
     resume: bool = Field(False, description="Continue the run in `out`.")
 
 
 class PretrainConfig(RunConfig):
     """`mdpseg pretrain`: several datasets in, one network out."""
 
-    datasets: list[DatasetConfig] = Field(min_length=1)
+    datasets: list[DatasetConfig] = Field(min_length=1, description="What is learned from, all at once.")
     merge: Path | None = Field(
         None, description="Mapping file (YAML) that merges label sets by hand; relative to the current folder."
     )
-    iterations: Positive = 2000
+    iterations: Positive = Field(2000, description="Steps.")
     sampling: Literal["size", "equal", "temperature"] = Field(
         "temperature",
         description="Share of a dataset's draws: by its size, equal, or size ** sampling_alpha.",
     )
-    sampling_alpha: Annotated[float, Field(ge=0)] = 0.5
+    sampling_alpha: Annotated[float, Field(ge=0)] = Field(0.5, description="0: equal; 1: by size.")
     init: str = Field("scratch", description="First stage: scratch, imagenet, a run's weights, or another library's.")
     network: NetworkConfig | None = Field(None, description="Default: the small one, or the one of `init`'s weights.")
-    augment: AugmentConfig = AugmentConfig()
-    method: MethodConfig = MethodConfig()
-    optim: PretrainOptimConfig = PretrainOptimConfig()
+    augment: AugmentConfig = Field(AugmentConfig(), description="Random crops and colours.")
+    method: MethodConfig = Field(MethodConfig(), description="What is learned.")
+    optim: PretrainOptimConfig = Field(PretrainOptimConfig(), description="Optimiser and schedule.")
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -113,9 +113,9 @@ class PretrainConfig(RunConfig):
 class FinetuneConfig(RunConfig):
     """`mdpseg finetune`: a network, one target dataset; classifier new, encoder and decoder kept."""
 
-    train: LabelledDataset
+    train: LabelledDataset = Field(description="What is learned from.")
     val: LabelledDataset | None = Field(None, description="What is evaluated; default: nothing.")
-    iterations: Positive = 1000
+    iterations: Positive = Field(1000, description="Steps.")
     init: str = Field("scratch", description="scratch, imagenet, weights.safetensors of a run, or another library's.")
     network: NetworkConfig | None = Field(None, description="Default: the small one, or the one of `init`'s weights.")
     classifier: Literal["prototypes", "random"] = Field(
@@ -124,12 +124,12 @@ class FinetuneConfig(RunConfig):
     classifier_temperature: Annotated[float, Field(gt=0)] = Field(
         0.07, description="Of the first logits: cosine with the prototype over this."
     )
-    augment: AugmentConfig = AugmentConfig()
-    optim: FinetuneOptimConfig = FinetuneOptimConfig()
+    augment: AugmentConfig = Field(AugmentConfig(), description="Random crops and colours.")
+    optim: FinetuneOptimConfig = Field(FinetuneOptimConfig(), description="Optimiser and schedule.")
     evaluate_at: list[float] = Field(
         [0.1, 1.0], description="When to evaluate: iterations, or shares of them (numbers up to 1.0)."
     )
-    eval: EvalConfig = EvalConfig()
+    eval: EvalConfig = Field(EvalConfig(), description="How `val` is judged.")
 
     def evaluation_steps(self) -> list[int]:
         """The iterations after which the network is evaluated, in order."""
