@@ -126,12 +126,12 @@ def show() -> None:
 
 
 def line(name: str, values: list[tuple[float, ...]]) -> str:
-    cells = [estimate(column) for column in zip(*values, strict=True)]
-    return f"| {name} | " + " | ".join(shown(cell) for cell in cells if cell) + f" | {len(values)} |"
+    cells = [estimate([value for value in column if not math.isnan(value)]) for column in zip(*values, strict=True)]
+    return f"| {name} | " + " | ".join(map(shown, cells)) + f" | {len(values)} |"
 
 
-def shown(cell: Estimate) -> str:
-    if math.isnan(cell.mean):
+def shown(cell: Estimate | None) -> str:
+    if cell is None:
         return "-"
     return f"{cell.mean:.2f}" if cell.half_width is None else f"{cell.mean:.2f} ± {cell.half_width:.2f}"
 
