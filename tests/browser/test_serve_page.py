@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 SHOW = os.environ.get("MDPSEG_SHOW")
 DOCS = Path(__file__).parents[2] / "docs"
-SHOWN = (("fine", 4), ("coarse", 2), ("things", 3), ("fine", 1))
+SHOWN = (("fine", 1), ("coarse", 2), ("things", 3), ("fine", 4))
 IMAGES = [world_image("fine", number) for number in range(3)]
 
 
@@ -29,9 +29,7 @@ def shown(request, browser, tmp_path_factory):
     if not SHOW:
         yield request.getfixturevalue("server"), files(*IMAGES[:2])
         return
-    images = [
-        world_image(world, n, (192, 288)) for world, n in (("fine", 1), ("coarse", 2), ("things", 3), ("fine", 4))
-    ]
+    images = [world_image(world, number, (192, 288)) for world, number in SHOWN]
     with served(Path(SHOW), tmp_path_factory.mktemp("shown")) as running:
         yield running, files(*images)
 
