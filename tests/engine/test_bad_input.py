@@ -121,7 +121,7 @@ def weights_that_are_not_there(root):
 
 def weights_that_are_a_pickle(root):
     torch.save({"a": torch.zeros(3)}, root / "weights.pt")
-    return [*pretrain_on(root, tiny.toy("fine")), f"init={root / 'weights.pt'}"], ["weights.pt", "safetensors"]
+    return [*pretrain_on(root, tiny.toy("fine")), f"init={root / 'weights.pt'}"], ["weights.pt", "does not fit encoder"]
 
 
 def weights_that_are_text(root):

@@ -48,7 +48,9 @@ class DatasetConfig(Settings):
     path: Path | None = Field(None, description="The dataset's root; relative to `data_root`.")
     url: str | None = Field(None, pattern=r"^https?://", description="`shards` only: address, in place of `path`.")
     cache: Path | None = Field(None, description="`shards` by url: folder that keeps what was read last.")
-    cache_gb: Annotated[float, Field(gt=0)] = Field(10.0, description="`shards` by url: most gigabytes in the cache.")
+    cache_gb: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="`shards` by url: most gigabytes in the cache; default: 10."
+    )
     split: str = Field("train", description="Part of it, by the layout's own name: train, val, training ...")
     images: Path | None = Field(None, description="Images, where not path/images/split; `list`: where its paths start.")
     masks: Path | None = Field(None, description="Masks, where not path/masks/split; `list`: where its paths start.")
