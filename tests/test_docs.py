@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import typer
 import yaml
+from PIL import Image
 
 from mdpseg.cli import app
 from mdpseg.config import EvaluateConfig, FinetuneConfig, PretrainConfig
@@ -48,6 +49,7 @@ def test_every_block_is_run_or_says_why_not():
 @pytest.mark.parametrize("block", of("python"))
 def test_python_blocks_run(block, tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (70, 50), "teal").save("photo.jpg")  # the reader has one
     for path in block.given:
         Path(path).parent.mkdir(exist_ok=True)
         Path(path).symlink_to(
