@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -18,25 +20,29 @@ def images(*size):
     return 255 * torch.rand(size, generator=torch.Generator().manual_seed(0))
 
 
+def store(path, encoder, decoder="fpn", head="classifier", **more):
+    """Writes a network with weights that are not the first ones; returns its file and itself."""
+    torch.manual_seed(0)
+    network = SegmentationNetwork(NetworkConfig(encoder=encoder, decoder=decoder, embedding_dim=16, **more))
+    if head == "classifier":
+        network.set_classifier(len(CLASSES))
+    else:
+        network.set_projection()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.1)
+            module.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 1.5)  # 0 at the end of timm's ResNet blocks: unseen if wrong
+            nn.init.normal_(module.bias, std=0.1)
+    for name, parameter in network.named_parameters():
+        if name.endswith(".gamma"):  # 1e-6 in ConvNeXt's blocks: unseen if wrong
+            nn.init.uniform_(parameter, 0.1, 0.5)
+    path.parent.mkdir()
+    space = LabelSpace.concatenate({"street": CLASSES})
+    weights.save(path, weights.Weights(network.config, network.state_dict(), space, head))
+    return path, network.eval()
+
+
 @pytest.fixture
 def stored(tmp_path):
-    """Writes a network with weights that are not the first ones; returns its file and itself."""
-
-    def write(encoder, decoder="fpn", head="classifier", **more):
-        torch.manual_seed(0)
-        network = SegmentationNetwork(NetworkConfig(encoder=encoder, decoder=decoder, embedding_dim=16, **more))
-        if head == "classifier":
-            network.set_classifier(len(CLASSES))
-        else:
-            network.set_projection()
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.running_mean.normal_(std=0.1)
-                module.running_var.uniform_(0.5, 2)
-        path = tmp_path / "run" / "weights.safetensors"
-        path.parent.mkdir()
-        space = LabelSpace.concatenate({"street": CLASSES})
-        weights.save(path, weights.Weights(network.config, network.state_dict(), space, head))
-        return path, network.eval()
-
-    return write
+    return partial(store, tmp_path / "run" / "weights.safetensors")

@@ -44,6 +44,15 @@ def test_a_plain_vit(stored):
     check(export(path, "onnx"), network)
 
 
+@pytest.mark.slow
+def test_a_graph_that_gives_other_logits_is_refused_and_not_left(stored):
+    """smp pools in another way while it is exported, for one input size alone."""
+    path, _ = stored("test_efficientnet", "pspnet")
+    with pytest.raises(UserError, match=r"pspnet does not give torch's own logits.*Other decoders may do: fpn"):
+        export(path, "onnx")
+    assert not list(path.parent.glob("export/*"))
+
+
 @pytest.mark.parametrize("bins", [1, 2, 3, 6])
 @pytest.mark.parametrize("size", [(1, 1), (4, 7), (12, 6), (5, 31)])
 def test_plain_pooling_is_torch_s(bins, size):
