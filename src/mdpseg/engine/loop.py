@@ -20,6 +20,7 @@ from mdpseg.engine.batch_norm import even_out_statistics, sync_batchnorm
 from mdpseg.engine.checkpoint import restore, run_state
 from mdpseg.engine.curves import draw_curves
 from mdpseg.engine.finite import FiniteGuard
+from mdpseg.engine.inference import quick_pointwise
 from mdpseg.engine.optim import learning_rate, make_optimizer, set_learning_rate
 from mdpseg.engine.progress import StepProgress
 from mdpseg.engine.random_state import seed_everything
@@ -92,7 +93,7 @@ def train(
     )
     guard = FiniteGuard(plain, label_space, run, config, device)
     progress = StepProgress(run, start, config.iterations, config.batch_size)
-    with StopSignals() as stop, closing(stream), progress:
+    with StopSignals() as stop, closing(stream), progress, quick_pointwise(plain):
         if start in after_step:  # its checkpoint was written before
             _evaluate(after_step[start], start, plain, stop)
         for done, batch in enumerate(stream, start + 1):

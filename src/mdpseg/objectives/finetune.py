@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mdpseg.batch import Batch
 from mdpseg.label_space import LabelSpace
+from mdpseg.losses.enlarged_cross_entropy import enlarged_cross_entropy
 from mdpseg.losses.reduction import weighted_mean
 from mdpseg.network import SegmentationNetwork
 
@@ -26,9 +26,7 @@ class Finetune(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The loss of a batch; 0 where no pixel is labelled."""
-        logits = self.network(batch.images).float()
-        logits = F.interpolate(logits, batch.targets.shape[-2:], mode="bilinear", align_corners=False)
-        total = F.cross_entropy(logits, batch.targets, ignore_index=-1, reduction="sum")
+        total = enlarged_cross_entropy(self.network(batch.images), batch.targets)
         return {"loss": weighted_mean(total, (batch.targets >= 0).float())}
 
     def after_step(self) -> None:
