@@ -45,7 +45,8 @@ def _sum_and_gradient(inputs: tuple[Tensor, ...], needs: tuple[bool, ...], targe
                 enlarged = F.interpolate(few, size, mode="bilinear", align_corners=False)  # [b, K, H, W]
             rows = enlarged.detach().permute(0, 2, 3, 1).reshape(-1, classes)  # [b * H * W, K]
             by_rows, labels = torch.empty_like(rows), targets[part].flatten()
-            for chunk, room, label in zip(rows.split(pixels), by_rows.split(pixels), labels.split(pixels), strict=True):
+            parts = (torch.split(tensor, pixels) for tensor in (rows, by_rows, labels))
+            for chunk, room, label in zip(*parts, strict=True):
                 counted, own = (label >= 0).float(), label.clamp_min(0)[:, None]
                 score = chunk.gather(1, own)
                 probabilities, normaliser = log_normaliser(chunk, room)
