@@ -50,6 +50,7 @@ def main(run: Path, encoder: str = "resnet18") -> list[float]:
         loss = sum(model(*squares(2)).values())
         optimiser.zero_grad()
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # the new pyramid's first gradients are large
         optimiser.step()
         losses.append(float(loss.detach()))
         print(f"step {step + 1}: loss {losses[-1]:.3f}")

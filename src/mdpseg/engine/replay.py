@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mdpseg import torch_file
 from mdpseg.batch import Batch
 from mdpseg.config import FinetuneConfig, NetworkConfig, PretrainConfig, RunConfig
+from mdpseg.engine.inference import quick_pointwise
 from mdpseg.engine.random_state import set_random_state
 from mdpseg.engine.runtime import Device, make_fabric
 from mdpseg.errors import UserError
@@ -100,9 +101,10 @@ def replay(path: Path, device: Device | None = None) -> Replay:
     set_random_state(content["random"], fabric.device)
 
     culprits = _watch(objective)
-    losses = wrapped(mix_batch(batch.to(fabric.device)))
-    culprits += [f"the loss's part {name!r}" for name, value in losses.items() if not value.isfinite()]
-    fabric.backward(losses["loss"])
+    with quick_pointwise(objective):  # as in training: the same bits
+        losses = wrapped(mix_batch(batch.to(fabric.device)))
+        culprits += [f"the loss's part {name!r}" for name, value in losses.items() if not value.isfinite()]
+        fabric.backward(losses["loss"])
     culprits += [
         f"the gradient of {name}"
         for name, parameter in objective.named_parameters()
