@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mdpseg.losses.groups import pixels_by_columns, place_of
 from mdpseg.losses.reduction import OUTSIDE, pixel_weights, weighted_mean
-from mdpseg.losses.streamed import Group, Step, log_normaliser, streamed_sum
+from mdpseg.losses.streamed import Group, Step, cross_entropy_rows, log_normaliser, streamed_sum
 
 
 def contrast_and_pull(
@@ -65,11 +65,10 @@ def _both(
 
     def step(logits: Tensor, room: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
         own = place[targets[pixels]][:, None]  # [n, 1]
+        if k < 1:  # nothing to be drawn to
+            return cross_entropy_rows(logits, room, own)
         score = logits.gather(1, own)  # [n, 1]
         inner = None if part is None else logits[:, part]  # [n, narrow]
-        if k < 1:  # nothing to be drawn to
-            probabilities, normaliser = log_normaliser(logits, room)
-            return normaliser - score[:, 0], probabilities.scatter_add_(1, own, torch.full_like(score, -1.0))
         probabilities, normaliser = log_normaliser(logits, room)  # [n, wide], [n]
         nearest = logits.scatter_(1, own, OUTSIDE).topk(k, dim=1)  # values, indices [n, k]
         pull = normaliser - nearest.values.mean(1)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mdpseg.losses.one_pass import Gradients, one_pass
 from mdpseg.losses.reduction import rows_at_once
-from mdpseg.losses.streamed import log_normaliser
+from mdpseg.losses.streamed import cross_entropy_rows
 
 
 def enlarged_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -48,10 +48,9 @@ def _sum_and_gradient(inputs: tuple[Tensor, ...], needs: tuple[bool, ...], targe
             parts = (torch.split(tensor, pixels) for tensor in (rows, by_rows, labels))
             for chunk, room, label in zip(*parts, strict=True):
                 counted, own = (label >= 0).float(), label.clamp_min(0)[:, None]
-                score = chunk.gather(1, own)
-                probabilities, normaliser = log_normaliser(chunk, room)
-                total = total + counted.dot(normaliser - score[:, 0])
-                probabilities.scatter_add_(1, own, torch.full_like(score, -1.0)).mul_(counted[:, None])
+                terms, by_logits = cross_entropy_rows(chunk, room, own)
+                total = total + counted.dot(terms)
+                by_logits.mul_(counted[:, None])
             if gradient is not None:
                 by_enlarged = by_rows.view(-1, *size, classes).permute(0, 3, 1, 2)
                 gradient[part] = torch.autograd.grad(enlarged, few, by_enlarged)[0].to(gradient.dtype)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mdpseg.losses.groups import mean_over_pixels, place_of
 from mdpseg.losses.reduction import OUTSIDE
-from mdpseg.losses.streamed import Step, log_normaliser
+from mdpseg.losses.streamed import Step, cross_entropy_rows
 
 
 def pixel_to_prototype(
@@ -56,13 +56,11 @@ def _cross_entropy(targets: Tensor, columns: Tensor, leave_out: int, num_classes
 
     def step(logits: Tensor, room: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
         own = place[targets[pixels]][:, None]  # [n, 1]
-        score = logits.gather(1, own)  # [n, 1]
         if leave_out:
+            score = logits.gather(1, own)  # [n, 1]
             nearest = logits.scatter_(1, own, OUTSIDE).topk(min(leave_out, len(columns)), dim=1).indices
             logits.scatter_(1, nearest, OUTSIDE).scatter_(1, own, score)
-        probabilities, normaliser = log_normaliser(logits, room)  # [n, m], [n]
-        by_logits = probabilities.scatter_add_(1, own, torch.full_like(score, -1.0))
-        return normaliser - score[:, 0], by_logits
+        return cross_entropy_rows(logits, room, own)
 
     return step
 

@@ -54,6 +54,18 @@ def log_normaliser(logits: Tensor, room: Tensor) -> tuple[Tensor, Tensor]:
     return probabilities, logits.amax(1) - probabilities.amax(1).log()
 
 
+def cross_entropy_rows(logits: Tensor, room: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of the rows of ``logits`` [n, m] with the columns ``own`` int64 [n, 1], and its gradient.
+
+    Returns:
+        The terms [n], and their gradient by the logits [n, m], which is written into ``room``.
+    """
+    score = logits.gather(1, own)  # [n, 1]
+    probabilities, normaliser = log_normaliser(logits, room)  # [n, m], [n]
+    by_logits = probabilities.scatter_add_(1, own, torch.full_like(score, -1.0))
+    return normaliser - score[:, 0], by_logits
+
+
 def _sum_and_gradients(
     inputs: tuple[Tensor, ...],
     needs: tuple[bool, ...],

@@ -10,7 +10,7 @@ from torch import Tensor
 from mdpseg.label_space import LabelSpace
 from mdpseg.losses.one_pass import Gradients, one_pass
 from mdpseg.losses.reduction import pixel_weights, rows_at_once, weighted_mean
-from mdpseg.losses.streamed import log_normaliser
+from mdpseg.losses.streamed import cross_entropy_rows
 
 
 def union_cross_entropy(
@@ -54,11 +54,9 @@ def _sum_and_gradient(
             for pixels in torch.split(of_dataset, rows_at_once(len(own), logits.device)):
                 rows = logits[:, columns].index_select(0, pixels).float()  # [n, own classes]
                 label = (targets[pixels] - own.start)[:, None]
-                score = rows.gather(1, label)
-                probabilities, normaliser = log_normaliser(rows, torch.empty_like(rows))
-                total += weights[pixels].dot(normaliser - score[:, 0])
+                terms, by_logits = cross_entropy_rows(rows, torch.empty_like(rows), label)
+                total += weights[pixels].dot(terms)
                 if gradient is not None:
-                    by_logits = probabilities.scatter_add_(1, label, torch.full_like(score, -1.0))
                     by_logits.mul_(weights[pixels][:, None])
                     gradient[:, columns].index_copy_(0, pixels, by_logits.to(gradient.dtype))
     return total, (gradient,)
