@@ -15,12 +15,24 @@ from trials import DATA, SEED, dataset
 TARGETS = ("msrc", "camvid", "facade")
 
 
-def main() -> None:
+def before_any_step(path, train, val, temperature, config, fabric):
+    """mIoU % of a start on ``val`` with its classifier at the prototypes of ``train``, as fine-tuning begins."""
     from mdpseg import weights
-    from mdpseg.config import DatasetConfig, EvalConfig
-    from mdpseg.data.open import label_space_of, open_dataset
+    from mdpseg.data.open import label_space_of
     from mdpseg.engine.evaluate import score_network
     from mdpseg.engine.prototype_classifier import start_at_prototypes
+
+    space = label_space_of([train], "class")
+    torch.manual_seed(0)
+    network = weights.start_network(str(path), None)
+    network.set_classifier(space.num_classes)
+    start_at_prototypes(network, train, space, temperature, fabric.device)
+    return 100 * score_network(network, val, config, fabric, 0).mean_iou
+
+
+def main() -> None:
+    from mdpseg.config import DatasetConfig, EvalConfig
+    from mdpseg.data.open import open_dataset
     from mdpseg.engine.runtime import make_fabric
 
     fabric = make_fabric("cpu", "fp32")
@@ -32,12 +44,7 @@ def main() -> None:
                 open_dataset(DatasetConfig.model_validate(dataset(target, split, subset=subset)), DATA)
                 for split, subset in (("train", {"count": 100, "seed": 1000 * SEED}), ("val", {"count": 60, "seed": 7}))
             )
-            space = label_space_of([train], "class")
-            torch.manual_seed(0)
-            network = weights.start_network(path, None)
-            network.set_classifier(space.num_classes)
-            start_at_prototypes(network, train, space, 0.07, fabric.device)
-            cells.append(f"{100 * score_network(network, val, EvalConfig(), fabric, 0).mean_iou:.2f}")
+            cells.append(f"{before_any_step(path, train, val, 0.07, EvalConfig(), fabric):.2f}")
         print(f"| {Path(path).parent.name} | {' | '.join(cells)} |", flush=True)
 
 

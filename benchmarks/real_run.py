@@ -64,13 +64,10 @@ def run(seeds: list[int], data_root: str) -> None:
 
 def before(data_root: str) -> None:
     """Judges each start with its classifier at the prototypes of the seed's 100 images, as fine-tuning begins."""
-    import torch
+    from nearest_prototype import before_any_step
 
-    from mdpseg import weights
     from mdpseg.config import FinetuneConfig
-    from mdpseg.data.open import label_space_of, open_dataset
-    from mdpseg.engine.evaluate import score_network
-    from mdpseg.engine.prototype_classifier import start_at_prototypes
+    from mdpseg.data.open import open_dataset
     from mdpseg.engine.runtime import make_fabric
     from mdpseg.recipe import load
 
@@ -83,12 +80,8 @@ def before(data_root: str) -> None:
         config = load(ROOT / "recipes/finetune-msrc.yaml", FinetuneConfig, overrides)
         assert config.val is not None
         train, val = (open_dataset(dataset, config.data_root) for dataset in (config.train, config.val))
-        space = label_space_of([train], "class")
-        torch.manual_seed(0)
-        network = weights.start_network(str(stored), None)
-        network.set_classifier(space.num_classes)
-        start_at_prototypes(network, train, space, config.classifier_temperature, fabric.device)
-        write({**row, "before": f"{100 * score_network(network, val, config.eval, fabric, 0).mean_iou:.2f}"})
+        figure = before_any_step(stored, train, val, config.classifier_temperature, config.eval, fabric)
+        write({**row, "before": f"{figure:.2f}"})
 
 
 def write(row: dict[str, object]) -> None:

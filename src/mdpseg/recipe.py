@@ -77,6 +77,19 @@ def dump(config: BaseModel) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
+def flat(settings: BaseModel) -> dict[str, Any]:
+    """All settings by their names with dots, as overrides have them; lists are split where they hold settings."""
+
+    def unfold(content: Any, name: str) -> dict[str, Any]:
+        if isinstance(content, list) and any(isinstance(part, dict) for part in content):
+            content = dict(enumerate(content))
+        if not isinstance(content, dict) or not content:
+            return {name.removeprefix("."): content}
+        return {key: leaf for part, value in content.items() for key, leaf in unfold(value, f"{name}.{part}").items()}
+
+    return unfold(settings.model_dump(mode="json"), "")
+
+
 def _read_yaml(path: Path) -> Any:
     if not path.is_file():
         raise UserError(f"No recipe at {path}; give the path of a YAML file.")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mdpseg.config import RunConfig
 from mdpseg.errors import UserError
 from mdpseg.files import write_text
+from mdpseg.recipe import flat
 
 _PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
 
@@ -107,7 +108,7 @@ class _TensorBoard:
 
         # of a resumed run, what was written after its checkpoint is hidden
         self._writer = SummaryWriter(str(config.out / "tensorboard"), purge_step=step)
-        self._writer.add_text("recipe", f"```\n{json.dumps(_flat(config), indent=1)}\n```", step)
+        self._writer.add_text("recipe", f"```\n{json.dumps(flat(config), indent=1)}\n```", step)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
@@ -132,7 +133,7 @@ class _MLflow:
             experiment = found.experiment_id if found else self._client.create_experiment(name)
             self._run = str(self._client.create_run(experiment, run_name=config.out.name).info.run_id)
             _keep_id(config, "mlflow", self._run)
-            for key, value in _flat(config).items():
+            for key, value in flat(config).items():
                 self._client.log_param(self._run, key, str(value)[:500])
         else:
             self._run = earlier
@@ -158,7 +159,7 @@ class _Wandb:
             project=os.environ.get("WANDB_PROJECT", "mdpseg"),
             name=config.out.name,
             dir=str(config.out),
-            config=_flat(config),
+            config=flat(config),
             id=earlier,
             resume="allow" if earlier else None,
         )
@@ -180,7 +181,7 @@ class _Trackio:
         self._trackio.init(
             project=os.environ.get("TRACKIO_PROJECT", "mdpseg"),
             name=config.out.name,
-            config=_flat(config),
+            config=flat(config),
             resume="allow",
         )
 
@@ -200,19 +201,6 @@ _MAKE: dict[str, Callable[[RunConfig, int], Logger]] = {
     "mlflow": _MLflow,
     "trackio": _Trackio,
 }
-
-
-def _flat(config: RunConfig) -> dict[str, Any]:
-    """Settings by their names with dots, as on the command line."""
-
-    def unfold(prefix: str, value: Any) -> dict[str, Any]:
-        if isinstance(value, list) and any(isinstance(part, dict) for part in value):
-            value = dict(enumerate(value))
-        if not isinstance(value, dict):
-            return {prefix: value}
-        return {key: leaf for name, part in value.items() for key, leaf in unfold(f"{prefix}.{name}", part).items()}
-
-    return {key.removeprefix("."): value for key, value in unfold("", config.model_dump(mode="json")).items()}
 
 
 def _id_file(config: RunConfig, name: str) -> Path:

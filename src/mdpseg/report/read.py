@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from mdpseg.config import FinetuneConfig, PretrainConfig
 from mdpseg.engine.run_folder import read_records
 from mdpseg.errors import UserError
-from mdpseg.recipe import load_any
+from mdpseg.recipe import flat, load_any
 
 _KINDS: Mapping[str, type[BaseModel]] = {"datasets": PretrainConfig, "train": FinetuneConfig}
 
@@ -59,23 +59,13 @@ class Run:
 
     def settings(self) -> dict[str, str]:
         """Every setting by its dotted name."""
-        return dict(_flat(self.config.model_dump(mode="json")))
+        return {name: "" if value is None else str(value) for name, value in flat(self.config).items()}
 
     def all_but_seed(self) -> tuple[tuple[str, str], ...]:
         """What runs share that are repetitions of each other: all settings but seeds, folder and how to start again."""
         left_out = {"out", "resume", "data_root", "workers", "device"}
         shared = ((k, v) for k, v in self.settings().items() if k.split(".")[-1] != "seed" and k not in left_out)
         return tuple(sorted(shared))
-
-
-def _flat(content: Any, prefix: str = "") -> Sequence[tuple[str, str]]:
-    if isinstance(content, dict) and content:
-        items = content.items()
-    elif isinstance(content, list) and any(isinstance(entry, dict) for entry in content):
-        items = {str(i): entry for i, entry in enumerate(content)}.items()
-    else:
-        return [(prefix, "" if content is None else str(content))]
-    return [pair for key, value in items for pair in _flat(value, f"{prefix}.{key}" if prefix else str(key))]
 
 
 def read_run(folder: Path, overrides: Sequence[str] = ()) -> Run:

@@ -16,7 +16,7 @@ _ALIASES = {"train": "train2017", "val": "val2017"}
 
 
 def find_files(
-    name: str, root: Path, split: str, kind: str, images: Path | None, annotations: Path | None
+    name: str, root: Path, split: str, kind: str, images: str | Path | None, annotations: str | Path | None
 ) -> tuple[Path, Path]:
     """The annotation file of a split, and the folder of its photographs.
 
@@ -42,8 +42,8 @@ def find_files(
         split, annotations = wanted, found[wanted]
     if images is None:
         images = root / "images" / split if (root / "images" / split).is_dir() else root / split
-    need_folder(name, images, f"{split}/*.jpg or images/{split}/*.jpg beside annotations")
-    return annotations, images
+    need_folder(name, Path(images), f"{split}/*.jpg or images/{split}/*.jpg beside annotations")
+    return Path(annotations), Path(images)
 
 
 def local_ids(content: Mapping[str, Any], where: str, name: str) -> tuple[list[str], dict[int, int]]:

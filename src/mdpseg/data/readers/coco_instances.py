@@ -61,14 +61,7 @@ class COCOInstances(PairReader):
         subset: Subset | Mapping[str, Any] | None = None,
         name: str = "coco_instances",
     ) -> None:
-        file, folder = find_files(
-            name,
-            Path(root),
-            split,
-            "instances",
-            None if images is None else Path(images),
-            None if annotations is None else Path(annotations),
-        )
+        file, folder = find_files(name, Path(root), split, "instances", images, annotations)
         where = f"{name}: annotation file {file}"
         content = read_json(file, where)
         names, ids = local_ids(content, where, name)

@@ -58,14 +58,7 @@ class COCOPanoptic(PairReader):
         subset: Subset | Mapping[str, Any] | None = None,
         name: str = "coco_panoptic",
     ) -> None:
-        file, folder = find_files(
-            name,
-            Path(root),
-            split,
-            "panoptic",
-            None if images is None else Path(images),
-            None if annotations is None else Path(annotations),
-        )
+        file, folder = find_files(name, Path(root), split, "panoptic", images, annotations)
         masks = file.with_suffix("")
         need_folder(name, masks, f"the PNGs of {file.name} in a folder of its name without .json")
         where = f"{name}: annotation file {file}"
