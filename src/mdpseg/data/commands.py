@@ -9,6 +9,10 @@ import typer
 
 app = typer.Typer(no_args_is_help=True, help="Datasets: check, pack, get, inspect them.")
 
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as data_root=/data.")
+]
+
 
 @app.callback()
 def group() -> None:
@@ -18,9 +22,7 @@ def group() -> None:
 @app.command()
 def check(
     recipe: Annotated[Path, typer.Argument(help="YAML recipe of pretrain, finetune or evaluate.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as data_root=/data.")
-    ] = None,
+    overrides: Overrides = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read; 0 reads in this one.")] = 2,
     lines: Annotated[int, typer.Option(min=1, help="Lines shown of each kind of problem, and of each table.")] = 20,
     out: Annotated[Path | None, typer.Option(help="Folder for problems.json, classes.csv, classes.png.")] = None,
@@ -39,9 +41,7 @@ def check(
 @app.command()
 def pack(
     source: Annotated[str, typer.Argument(metavar="RECIPE_OR_ENTRY", help="YAML file, or {name: .., reader: ..}.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as data_root=/data.")
-    ] = None,
+    overrides: Overrides = None,
     out: Annotated[Path, typer.Option(help="Folder for the shards; of a recipe: OUT/NAME/SPLIT.")] = Path("shards"),
     shard_size: Annotated[int, typer.Option(min=1, help="Megabytes of a shard.")] = 256,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read; 0 reads in this one.")] = 2,
@@ -74,9 +74,7 @@ def get(
 @app.command()
 def inspect(
     source: Annotated[str, typer.Argument(metavar="RECIPE_OR_FOLDER", help="YAML file, folder, or an entry.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as data_root=/data.")
-    ] = None,
+    overrides: Overrides = None,
     out: Annotated[Path, typer.Option(help="The picture.")] = Path("sheet.png"),
     images: Annotated[int, typer.Option(min=1, help="Images of each dataset.")] = 18,
     seed: Annotated[int, typer.Option(help="Which ones.")] = 0,

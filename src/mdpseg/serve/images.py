@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from mdpseg.data.readers.header import jpeg_size, png_size, webp_size
+from mdpseg.data.readers.header import jpeg_size, kind_of, png_size, webp_size
 from mdpseg.errors import UserError
 
 MOST_PIXELS = 50_000_000
 # What the network sees at once; larger images are shrunk for it, and their masks enlarged again.
 MOST_PIXELS_SEEN = 2**21
 
+_SIZES = {"PNG": png_size, "JPEG": jpeg_size, "WEBP": webp_size}
 _DAMAGE = (OSError, SyntaxError, ValueError, RuntimeError, EOFError, IndexError, struct.error, zlib.error)
 
 
@@ -98,18 +99,13 @@ def shrunk(region: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_
 
 
 def _decoded(content: bytes) -> Image.Image:
-    if content.startswith(b"\x89PNG\r\n\x1a\n"):
-        kind, size = "PNG", png_size(content)
-    elif content.startswith(b"\xff\xd8"):
-        kind, size = "JPEG", jpeg_size(content)
-    elif content.startswith(b"RIFF") and content[8:12] == b"WEBP":
-        kind, size = "WEBP", webp_size(content)
-    elif not content:
+    if not content:
         raise RefusedError(422, "The image is an empty file.")
-    else:
+    kind = kind_of(content)
+    if kind is None:
         raise RefusedError(415, "This is not a JPEG, PNG or WebP image.")
     try:
-        _refuse_too_large(size)  # before Pillow, which allocates what a WebP claims
+        _refuse_too_large(_SIZES[kind](content))  # before Pillow, which allocates what a WebP claims
         picture = Image.open(io.BytesIO(content), formats=[kind])
         _refuse_too_large(picture.size)  # a second header may say something else
         picture.load()

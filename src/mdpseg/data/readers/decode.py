@@ -20,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_image
 
-from mdpseg.data.readers.header import jpeg_size, png_size, webp_size
+from mdpseg.data.readers.header import jpeg_size, kind_of, png_size, webp_size
 from mdpseg.errors import BadFileError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -29,7 +29,6 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 LARGEST_FILE = 2**28
 MOST_PIXELS = 89_478_485
 
-_PNG = b"\x89PNG\r\n\x1a\n"
 _GREY, _PALETTE, _GREY_ALPHA = 0, 3, 4  # color types in the header of a PNG
 DAMAGE = (
     OSError,
@@ -63,14 +62,14 @@ def read_image(path: Path, dataset: str) -> Tensor:
 
 def decode_photograph(content: bytes, path: Path, dataset: str) -> Tensor:
     """As :func:`read_image`, of a file's content; the path is for messages."""
-    if content.startswith(_PNG):
+    kind = kind_of(content)
+    if kind == "PNG":
         return _pixels(_open_png(content, path, dataset), path, dataset)
-    jpeg = content.startswith(b"\xff\xd8")
-    if not jpeg and not (content.startswith(b"RIFF") and content[8:12] == b"WEBP"):
+    if kind is None:
         raise BadFileError(
             dataset, path, "format", f"{path} is not a JPEG, PNG or WebP image", "convert it, re-copy it or remove it"
         )
-    refuse_too_large(jpeg_size(content) if jpeg else webp_size(content), path, dataset)
+    refuse_too_large(jpeg_size(content) if kind == "JPEG" else webp_size(content), path, dataset)
     try:
         encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
         return cast(Tensor, decode_image(encoded, ImageReadMode.RGB))  # [3, H, W]
@@ -180,7 +179,7 @@ def refuse_too_large(size: tuple[int, int] | None, path: Path, dataset: str) -> 
 
 def _open_mask(content: bytes, path: Path, dataset: str) -> tuple[Image.Image, int, int]:
     """The mask, and the bit depth and color type that stand at fixed places of a PNG."""
-    if not content.startswith(_PNG):
+    if kind_of(content) != "PNG":
         wrong, todo = f"mask {path} is not a PNG file", "masks must be PNG, which keeps ids exactly"
         raise BadFileError(dataset, path, "format", wrong, todo)
     return _open_png(content, path, dataset), content[24], content[25]

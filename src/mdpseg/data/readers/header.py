@@ -10,6 +10,15 @@ _BARE_MARKERS = {0x01, *range(0xD0, 0xDA)}  # without a length: TEM, RST0 to RST
 _START_OF_SCAN = 0xDA
 
 
+def kind_of(content: bytes) -> str | None:
+    """``PNG``, ``JPEG`` or ``WEBP`` by the first bytes, whatever the file's suffix; None for anything else."""
+    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if content.startswith(b"\xff\xd8"):
+        return "JPEG"
+    return "WEBP" if content.startswith(b"RIFF") and content[8:12] == b"WEBP" else None
+
+
 def png_size(content: bytes) -> tuple[int, int] | None:
     """Width and height of a PNG, or None if its header is not whole."""
     if len(content) < 24:
