@@ -14,6 +14,7 @@ from measure import Row, arguments, compare, finish, ratio_row, value_row
 from mdpseg import LabelSpace
 from mdpseg.batch import Batch
 from mdpseg.config import MethodConfig, NetworkConfig, OptimConfig
+from mdpseg.engine.inference import quick_pointwise
 from mdpseg.engine.optim import make_optimizer
 from mdpseg.mixing import mix_batch, region_box
 from mdpseg.network import SegmentationNetwork
@@ -74,9 +75,10 @@ def make_step(
     batch = make_batch(space, sizes, count, crop)
 
     def step() -> None:
-        loss = objective(mix_batch(batch))["loss"]
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        with quick_pointwise(objective):
+            loss = objective(mix_batch(batch))["loss"]
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
         torch.nn.utils.clip_grad_norm_(objective.parameters(), 5.0)
         optimizer.step()
         objective.after_step()

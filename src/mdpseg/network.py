@@ -69,6 +69,12 @@ class SegmentationNetwork(nn.Module):
         """Makes the head a fresh :class:`Classifier`."""
         self.head = Classifier(self.feature_channels, num_classes)
 
+    @property
+    def classifier(self) -> Classifier:
+        """The head, where it is a classifier."""
+        assert isinstance(self.head, Classifier)
+        return self.head
+
     def with_head(self, head: nn.Module) -> SegmentationNetwork:
         """The same encoder and decoder (shared, not copied) under another head."""
         other = copy.copy(self)
@@ -182,6 +188,17 @@ class Classifier(nn.Sequential):
 
     def __init__(self, channels: int, num_classes: int) -> None:
         super().__init__(LayerNorm2d(channels, affine=False), nn.Conv2d(channels, num_classes, kernel_size=1))
+
+    def normalised(self, features: Tensor) -> Tensor:
+        """What the linear map is applied to, [B, C, h, w]."""
+        rows: Tensor = self[0](features)
+        return rows
+
+    @property
+    def rows(self) -> tuple[Tensor, Tensor]:
+        """The linear map's weight [num_classes, C] and bias [num_classes]."""
+        weight, bias = self.parameters()
+        return weight.flatten(1), bias
 
 
 class PrototypeClassifier(nn.Module):

@@ -35,11 +35,11 @@ def case(name):
 
 
 def apart(embeddings, targets, prototypes, present, k, denominator, weights):
-    """The two losses one after the other: what the fused one must equal."""
-    shared = embeddings, targets, prototypes, present, TAU
+    """The two losses one after the other, the pull without gradient by prototypes: what the fused one must equal."""
     wide = SPACE.denominator("all")
-    contrast = pixel_to_prototype(*shared, denominator=denominator, weights=weights)
-    pull = sparse_coding(*shared, k, denominator=wide, weights=weights)
+    shared = embeddings, targets
+    contrast = pixel_to_prototype(*shared, prototypes, present, TAU, denominator=denominator, weights=weights)
+    pull = sparse_coding(*shared, prototypes.detach(), present, TAU, k, denominator=wide, weights=weights)
     return contrast + WEIGHT * pull, contrast, pull
 
 

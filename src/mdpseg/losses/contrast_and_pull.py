@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mdpseg.losses.groups import pixels_by_columns, place_of
+from mdpseg.losses.groups import pixels_by_class, place_of, split_by_rows
+from mdpseg.losses.largest import largest
 from mdpseg.losses.reduction import OUTSIDE, pixel_weights, weighted_mean
-from mdpseg.losses.streamed import Group, Step, cross_entropy_rows, log_normaliser, streamed_sum
+from mdpseg.losses.streamed import Group, Step, Terms, cross_entropy_rows, log_normaliser, streamed_sum
 
 
 def contrast_and_pull(
@@ -28,7 +29,8 @@ def contrast_and_pull(
     Args:
         embeddings: [N, D], any float dtype (computed in float32).
         targets: int64 [N] global ids; -1 counts for nothing, nor does a pixel whose class is not present.
-        prototypes: [K, D]; they may carry a gradient.
+        prototypes: [K, D]; they may carry a gradient, which is the contrast's alone: sparse coding draws pixels to
+            prototypes, not these to pixels of other classes.
         present: bool [K]; classes that are not take no part.
         temperature: tau.
         k: how many prototypes a pixel is drawn to.
@@ -43,43 +45,49 @@ def contrast_and_pull(
     counted = (targets >= 0) & present[targets.clamp_min(0)]
     w = pixel_weights(weights, targets)
     pulls = torch.zeros_like(w)  # [N], written by the steps
-    own = torch.eye(len(present), dtype=torch.bool, device=present.device)
-    both = torch.cat([pull_denominator, denominator | own], dim=1)  # [K, 2K]
+    pixels, classes, sizes = pixels_by_class(targets, counted)
+    both = torch.cat([pull_denominator[classes] & present, denominator[classes] & present], dim=1)  # [C, 2K]
+    own = torch.arange(len(classes), device=classes.device)
+    both[own, classes] = both[own, len(present) + classes] = True
     groups = []
-    for pixels, columns in pixels_by_columns(targets, counted, present.repeat(2), both):
+    for part, columns in split_by_rows(pixels, sizes, both):
         wide = columns[columns < len(present)]
         narrow = columns[len(wide) :] - len(present)
-        groups.append(Group(pixels, wide, _both(targets, wide, narrow, k, weight, len(present), pulls)))
+        groups.append(Group(part, wide, _both(targets, wide, narrow, k, weight, prototypes, pulls), narrow))
     loss = weighted_mean(streamed_sum(embeddings, prototypes, groups, w, temperature), w[counted])
     pull = weighted_mean(w.dot(pulls), w[counted])
     return loss, loss.detach() - weight * pull, pull
 
 
 def _both(
-    targets: Tensor, wide: Tensor, narrow: Tensor, k: int, weight: float, num_classes: int, pulls: Tensor
+    targets: Tensor, wide: Tensor, narrow: Tensor, k: int, weight: float, prototypes: Tensor, pulls: Tensor
 ) -> Step:
     """The step of pixels whose pull runs over the classes ``wide``, and whose contrast over ``narrow``, a part."""
-    place = place_of(wide, num_classes)
+    place, inner_place = place_of(wide, len(prototypes)), place_of(narrow, len(prototypes))
     part = place[narrow] if len(narrow) < len(wide) else None
     k = min(k, len(wide) - 1)  # all of them but the own class
 
-    def step(logits: Tensor, room: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def step(logits: Tensor, room: Tensor, pixels: Tensor) -> Terms:
         own = place[targets[pixels]][:, None]  # [n, 1]
         if k < 1:  # nothing to be drawn to
-            return cross_entropy_rows(logits, room, own)
+            return Terms(*cross_entropy_rows(logits, room, own))
         score = logits.gather(1, own)  # [n, 1]
         inner = None if part is None else logits[:, part]  # [n, narrow]
         probabilities, normaliser = log_normaliser(logits, room)  # [n, wide], [n]
-        nearest = logits.scatter_(1, own, OUTSIDE).topk(k, dim=1)  # values, indices [n, k]
-        pull = normaliser - nearest.values.mean(1)
+        similar, nearest = largest(logits.scatter_(1, own, OUTSIDE), k)  # [n, k]
+        pull = normaliser - similar.mean(1)
         pulls.index_copy_(0, pixels, pull)
         if inner is None or part is None:
-            by_logits = probabilities.mul_(1 + weight)
+            own_gradient = torch.full_like(score, -1.0)
+            contrast = normaliser - score[:, 0]
+            by_moved = probabilities.clone().scatter_add_(1, own, own_gradient) if prototypes.requires_grad else None
+            by_logits = probabilities.mul_(1 + weight).scatter_add_(1, own, own_gradient)
         else:
-            by_inner, normaliser = log_normaliser(inner, torch.empty_like(inner))
-            by_logits = probabilities.mul_(weight).index_add_(1, part, by_inner)
-        by_logits.scatter_add_(1, nearest.indices, torch.full_like(nearest.values, -weight / k))
-        by_logits.scatter_add_(1, own, torch.full_like(score, -1.0))
-        return normaliser - score[:, 0] + weight * pull, by_logits
+            contrast, by_moved = cross_entropy_rows(
+                inner, torch.empty_like(inner), inner_place[targets[pixels]][:, None]
+            )
+            by_logits = probabilities.mul_(weight).index_add_(1, part, by_moved)
+        by_logits.scatter_add_(1, nearest, torch.full_like(similar, -weight / k))
+        return Terms(contrast + weight * pull, by_logits, by_moved)
 
     return step

@@ -96,6 +96,20 @@ def pixels_by_columns(
     pixels, classes, sizes = pixels_by_class(targets, counted)
     inside = denominator[classes] & present  # [C, K]
     inside[torch.arange(len(classes), device=classes.device), classes] = True
+    return split_by_rows(pixels, sizes, inside)
+
+
+def split_by_rows(pixels: Tensor, sizes: list[int], inside: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Pixels in order of class, together where their classes have equal rows.
+
+    Args:
+        pixels: int64 [P], see :func:`pixels_by_class`.
+        sizes: how many pixels each of C classes has.
+        inside: bool [C, M].
+
+    Returns:
+        (indices of pixels int64 [n], indices of True in their row int64 [m]) a group.
+    """
     runs = [(sum(sizes[first:end]), row.nonzero()[:, 0]) for first, end, row in runs_of_equal_rows(inside)]
     parts = torch.split(pixels, [count for count, _ in runs])
     return [(part, columns) for part, (_, columns) in zip(parts, runs, strict=True)]

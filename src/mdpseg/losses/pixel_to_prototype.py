@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from mdpseg.losses.groups import mean_over_pixels, place_of
+from mdpseg.losses.largest import largest
 from mdpseg.losses.reduction import OUTSIDE
-from mdpseg.losses.streamed import Step, cross_entropy_rows
+from mdpseg.losses.streamed import Step, Terms, cross_entropy_rows
 
 
 def pixel_to_prototype(
@@ -54,13 +55,13 @@ def pixel_to_prototype(
 def _cross_entropy(targets: Tensor, columns: Tensor, leave_out: int, num_classes: int) -> Step:
     place = place_of(columns, num_classes)
 
-    def step(logits: Tensor, room: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def step(logits: Tensor, room: Tensor, pixels: Tensor) -> Terms:
         own = place[targets[pixels]][:, None]  # [n, 1]
         if leave_out:
             score = logits.gather(1, own)  # [n, 1]
-            nearest = logits.scatter_(1, own, OUTSIDE).topk(min(leave_out, len(columns)), dim=1).indices
+            _, nearest = largest(logits.scatter_(1, own, OUTSIDE), min(leave_out, len(columns)))
             logits.scatter_(1, nearest, OUTSIDE).scatter_(1, own, score)
-        return cross_entropy_rows(logits, room, own)
+        return Terms(*cross_entropy_rows(logits, room, own))
 
     return step
 

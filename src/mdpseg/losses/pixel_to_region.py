@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mdpseg.losses.groups import pixels_by_class, runs_of_equal_rows
 from mdpseg.losses.reduction import OUTSIDE, pixel_weights, weighted_mean
-from mdpseg.losses.streamed import Group, Step, log_normaliser, streamed_sum
+from mdpseg.losses.streamed import Group, Step, Terms, log_normaliser, streamed_sum
 
 
 def pixel_to_region(
@@ -90,10 +90,10 @@ def _runs_of_columns(
 def _contrast(positives: slice) -> Step:
     """The step for pixels of one class; its regions are the columns ``positives``."""
 
-    def step(logits: Tensor, room: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def step(logits: Tensor, room: Tensor, pixels: Tensor) -> Terms:
         count = positives.stop - positives.start
         if count == logits.shape[1]:  # without a negative: -log(e / e)
-            return logits.new_zeros(len(logits)), logits.zero_()
+            return Terms(logits.new_zeros(len(logits)), logits.zero_())
         own = logits[:, positives].clone()  # [n, P]
         logits[:, positives] = OUTSIDE
         shares, normaliser = log_normaliser(logits, room)  # [n, m], [n]: of the negatives
@@ -102,6 +102,6 @@ def _contrast(positives: slice) -> Step:
         slope = gap.sigmoid()
         by_logits = shares.mul_(slope.mean(1, keepdim=True))
         by_logits[:, positives] = slope / -count
-        return F.softplus(gap).mean(1), by_logits
+        return Terms(F.softplus(gap).mean(1), by_logits)
 
     return step

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from mdpseg.losses.groups import mean_over_pixels, place_of
+from mdpseg.losses.largest import largest
 from mdpseg.losses.reduction import OUTSIDE
-from mdpseg.losses.streamed import Step, log_normaliser
+from mdpseg.losses.streamed import Step, Terms, log_normaliser
 
 
 def sparse_coding(
@@ -57,13 +58,13 @@ def _pull(targets: Tensor, columns: Tensor, k: int, num_classes: int) -> Step:
     place = place_of(columns, num_classes)
     k = min(k, len(columns) - 1)  # all of them but the own class
 
-    def step(logits: Tensor, room: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def step(logits: Tensor, room: Tensor, pixels: Tensor) -> Terms:
         if k < 1:  # nothing to be drawn to
-            return logits.new_zeros(len(logits)), logits.zero_()
+            return Terms(logits.new_zeros(len(logits)), logits.zero_())
         own = place[targets[pixels]][:, None]  # [n, 1]
         probabilities, normaliser = log_normaliser(logits, room)  # [n, m], [n]
-        nearest = logits.scatter_(1, own, OUTSIDE).topk(k, dim=1)  # values, indices [n, k]
-        by_logits = probabilities.scatter_add_(1, nearest.indices, torch.full_like(nearest.values, -1 / k))
-        return normaliser - nearest.values.mean(1), by_logits
+        similar, nearest = largest(logits.scatter_(1, own, OUTSIDE), k)  # [n, k]
+        by_logits = probabilities.scatter_add_(1, nearest, torch.full_like(similar, -1 / k))
+        return Terms(normaliser - similar.mean(1), by_logits)
 
     return step

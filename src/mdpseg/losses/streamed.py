@@ -12,9 +12,17 @@ from torch import Tensor
 from mdpseg.losses.one_pass import Gradients, one_pass
 from mdpseg.losses.reduction import rows_at_once
 
-# step(logits [n, m], room [n, m], pixels [n]) -> loss terms [n], their gradient by the logits [n, m].
-# It may write into the first two, and give one of them back.
-Step = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+class Terms(NamedTuple):
+    """What a step makes of a chunk of logits."""
+
+    values: Tensor  # float32 [n], the loss terms
+    by_logits: Tensor  # float32 [n, m], their gradient, as it goes to the embeddings
+    by_moved: Tensor | None = None  # float32 [n, moved], as it goes to the group's moved keys; None: by_logits itself
+
+
+# step(logits [n, m], room [n, m], pixels [n]); it may write into the first two, and give one of them back.
+Step = Callable[[Tensor, Tensor, Tensor], Terms]
 
 
 class Group(NamedTuple):
@@ -23,6 +31,7 @@ class Group(NamedTuple):
     pixels: Tensor  # int64 [n], rows of the embeddings
     columns: Tensor  # int64 [m], rows of the keys
     step: Step
+    moved: Tensor | None = None  # int64, which rows of the keys the terms move; None: all of columns
 
 
 def streamed_sum(
@@ -85,7 +94,8 @@ def _sum_and_gradients(
                 columns = group.columns
                 chosen = keys[columns].float() / temperature  # [m, D]
                 rows = rows_at_once(max(len(columns), dim), embeddings.device)
-            by_chosen = None if by_keys is None else torch.zeros_like(chosen)
+            moved = columns if group.moved is None else group.moved
+            by_moved = None if by_keys is None else chosen.new_zeros(len(moved), dim)
             # written over by each chunk
             room = chosen.new_empty(2, min(rows, len(group.pixels)), len(chosen))
             gathered = embeddings.new_empty(min(rows, len(group.pixels)), dim)
@@ -93,15 +103,16 @@ def _sum_and_gradients(
                 v = torch.index_select(embeddings, 0, pixels, out=gathered[: len(pixels)]).float()  # [n, D]
                 w = weights[pixels]  # [n]
                 logits = torch.mm(v, chosen.T, out=room[0, : len(v)])  # [n, m]
-                terms, by_logits = group.step(logits, room[1, : len(v)], pixels)
-                total += w.dot(terms)
-                if by_chosen is not None:
-                    torch.addmm(by_chosen, by_logits.T, v.mul_(w[:, None]), out=by_chosen)
+                terms = group.step(logits, room[1, : len(v)], pixels)
+                total += w.dot(terms.values)
+                if by_moved is not None:
+                    slope = terms.by_logits if terms.by_moved is None else terms.by_moved
+                    torch.addmm(by_moved, slope.T, v.mul_(w[:, None]), out=by_moved)
                 if by_embeddings is not None:  # weighted after the product: D columns, not m
-                    part = torch.mm(by_logits, chosen, out=v).mul_(w[:, None])
+                    part = torch.mm(terms.by_logits, chosen, out=v).mul_(w[:, None])
                     by_embeddings.index_copy_(0, pixels, part.to(embeddings.dtype))
-            if by_keys is not None and by_chosen is not None:
-                by_keys.index_add_(0, columns, by_chosen, alpha=1 / temperature)
+            if by_keys is not None and by_moved is not None:
+                by_keys.index_add_(0, moved, by_moved, alpha=1 / temperature)
     return total, (by_embeddings, by_keys)
 
 

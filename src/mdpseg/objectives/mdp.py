@@ -63,7 +63,7 @@ class MDP(nn.Module):
         self._fill_bank(keys, batch)
         losses = self._contrast(batch, embeddings, keys)
         if self.classifier is not None:
-            supervised = supervised_loss(batch, self.classifier(features), self.label_space)
+            supervised = supervised_loss(batch, features, self.classifier, self.label_space)
             losses["supervised"] = supervised.detach()
             losses["loss"] = torch.lerp(losses["loss"], supervised, self.config.supervised_share)
         return losses

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mdpseg import ranks
 from mdpseg.batch import Batch
 from mdpseg.label_space import LabelSpace
-from mdpseg.losses import union_cross_entropy
+from mdpseg.losses.union_classification import union_classification
 from mdpseg.network import SegmentationNetwork
 from mdpseg.objectives.pixels import labelled_maps, pixel_rows
 
@@ -35,14 +35,16 @@ class MultiHead(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The loss of a mixed batch."""
-        maps, targets, weights = labelled_maps(batch, self.network(batch.images))
+        classifier = self.network.classifier
+        maps, targets, weights = labelled_maps(batch, classifier.normalised(self.network.features(batch.images)))
         targets = targets.flatten()
         dataset = self.dataset_of_class[targets.clamp_min(0)].where(targets >= 0, -1)
         mass = torch.zeros(len(self.label_space.datasets), device=targets.device)
         mass.index_add_(0, dataset.clamp_min(0), weights.flatten().where(targets >= 0, 0))  # [datasets]
         mass = ranks.summed(mass)
         balanced = weights.flatten() / mass[dataset].clamp_min(1e-6)  # each dataset's pixels weigh 1 together
-        return {"loss": union_cross_entropy(pixel_rows(maps), targets, self.label_space, weights=balanced)}
+        rows = pixel_rows(maps)
+        return {"loss": union_classification(rows, *classifier.rows, targets, self.label_space, weights=balanced)}
 
     def after_step(self) -> None:
         """Nothing follows the network here."""

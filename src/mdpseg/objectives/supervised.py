@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from mdpseg.batch import Batch
 from mdpseg.label_space import LabelSpace
-from mdpseg.losses import union_cross_entropy
-from mdpseg.network import SegmentationNetwork
+from mdpseg.losses.union_classification import union_classification
+from mdpseg.network import Classifier, SegmentationNetwork
 from mdpseg.objectives.pixels import labelled_maps, pixel_rows
 
 
@@ -26,13 +26,15 @@ class UnionSupervised(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The loss of a mixed batch."""
-        return {"loss": supervised_loss(batch, self.network(batch.images), self.label_space)}
+        features = self.network.features(batch.images)
+        return {"loss": supervised_loss(batch, features, self.network.classifier, self.label_space)}
 
     def after_step(self) -> None:
         """Nothing follows the network here."""
 
 
-def supervised_loss(batch: Batch, logits: Tensor, label_space: LabelSpace) -> Tensor:
-    """Union cross-entropy of a mixed batch, of logits [B, K, h, w] at the decoder's stride."""
-    maps, targets, weights = labelled_maps(batch, logits)
-    return union_cross_entropy(pixel_rows(maps), targets.flatten(), label_space, weights=weights.flatten())
+def supervised_loss(batch: Batch, features: Tensor, classifier: Classifier, label_space: LabelSpace) -> Tensor:
+    """Union cross-entropy of a mixed batch, of decoder features [B, C, h, w]."""
+    maps, targets, weights = labelled_maps(batch, classifier.normalised(features))
+    rows, labels, weights = pixel_rows(maps), targets.flatten(), weights.flatten()
+    return union_classification(rows, *classifier.rows, labels, label_space, weights=weights)
