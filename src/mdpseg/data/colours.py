@@ -27,24 +27,25 @@ def adjust(image: Tensor, brightness: float, contrast: float, saturation: float)
     if brightness == contrast == saturation == 1:
         return image
     pixels = image.to(torch.float32, memory_format=torch.contiguous_format)  # planes are what vectorises
+    # each pass over the pixels counts: lerp_ is one, and what stays within 0..255 by itself is not clipped
     if brightness != 1:
-        _scale(pixels, brightness)
+        pixels.mul_(brightness)
+        if brightness > 1:
+            pixels.clamp_(max=255)
     if contrast != 1:
         mean = sum(share * plane for share, plane in zip(_GREY, pixels.mean((1, 2)).tolist(), strict=True))
-        _scale(pixels, contrast, mean * (1 - contrast))
+        _away(pixels, torch.tensor(mean), contrast)
     if saturation != 1:
         red, green, blue = pixels.unbind()
         grey = (red * _GREY[0]).add_(green, alpha=_GREY[1]).add_(blue, alpha=_GREY[2])  # [H, W]
-        _scale(pixels, saturation, grey.mul_(1 - saturation))
+        _away(pixels, grey, saturation)
     pixels.add_(0.5)
     # numpy: torch converts float32 to uint8 four times as slowly
     return torch.from_numpy(pixels.numpy().astype(np.uint8))
 
 
-def _scale(pixels: Tensor, factor: float, offset: Tensor | float = 0.0) -> None:
-    """Multiplies and adds in place; what stays within 0..255 by itself is not clipped, each pass counts."""
-    pixels.mul_(factor)
-    if not isinstance(offset, float) or offset:
-        pixels.add_(offset)
+def _away(pixels: Tensor, middle: Tensor, factor: float) -> None:
+    """Multiplies the distance from the middle, in place."""
+    pixels.lerp_(middle, 1 - factor)
     if factor > 1:
         pixels.clamp_(0, 255)

@@ -26,7 +26,7 @@ def largest(rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if m < _LONG or k > blocks // 4:
         return torch.topk(rows, k, dim=1)
     whole = blocks * _BLOCK
-    best = rows[:, :whole].unflatten(1, (blocks, _BLOCK)).amax(2).topk(k, dim=1).indices  # [n, k]
+    best = rows[:, :whole].reshape(len(rows), blocks, _BLOCK).amax(2).topk(k, dim=1).indices  # [n, k]
     inside = torch.arange(_BLOCK, device=rows.device)
     rest = torch.arange(whole, m, device=rows.device).expand(len(rows), -1)
     columns = torch.cat([(best[:, :, None] * _BLOCK + inside).flatten(1), rest], dim=1)  # [n, k * _BLOCK + rest]
