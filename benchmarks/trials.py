@@ -33,8 +33,6 @@ TRIALS: dict[str, list[str] | None] = {
     **{f"bank-{rate}": [*BANK, f"optim.lr={rate}"] for rate in ("0.07", "0.13")},
     "bank-0.13-half-supervised": [*BANK, "optim.lr=0.13", "method.supervised_share=0.5"],
     **{f"learned-{rate}": [*LEARNED, f"optim.lr={rate}"] for rate in ("0.07", "0.13")},
-    **{f"learned-0.13-balance-{b}": [*LEARNED, "optim.lr=0.13", f"method.balance={b}"] for b in ("0.5", "1")},
-    **{f"supervised-0.2-balance-{b}": [*SUPERVISED, "optim.lr=0.2", f"method.balance={b}"] for b in ("0.5", "1")},
     "imagenet-supervised-0.1": ["init=imagenet", *SUPERVISED, "optim.lr=0.1"],
     "imagenet-bank-0.13": ["init=imagenet", *BANK, "optim.lr=0.13"],
 }

@@ -68,9 +68,6 @@ class MethodConfig(Settings):
         0.75,
         description="Loss = share x union cross-entropy on decoder features + (1 - share) x contrast (ours; P: 0).",
     )
-    balance: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.0, description="Rare classes' pixels weigh more: 0 all pixels the same, 1 all classes the same (ours)."
-    )
     mixing: Literal["off", "region", "pixel", "both"] = Field("region", description="Cross-image mixing (P: both).")
     mixing_probability: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="Of each kind, an image (ours).")
     catch_all_as: Literal["class", "ignore", "private"] = Field(

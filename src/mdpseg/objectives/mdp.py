@@ -15,7 +15,6 @@ from mdpseg.losses import pixel_to_pixel, pixel_to_prototype, pixel_to_region, s
 from mdpseg.losses.contrast_and_pull import contrast_and_pull
 from mdpseg.losses.pixel_to_prototype import drop_lookalikes
 from mdpseg.network import Classifier, SegmentationNetwork, momentum_copy, update_momentum
-from mdpseg.objectives.balance import ClassBalance
 from mdpseg.objectives.pixels import at_size, labelled_maps, pixel_rows, twice_if_blended
 from mdpseg.objectives.pseudo_labels import mine_labels
 from mdpseg.objectives.supervised import supervised_loss
@@ -47,7 +46,6 @@ class MDP(nn.Module):
         self.bank = RegionBank(config.bank_size, dim, classes, config.bank_policy)
         self.learned = nn.Parameter(F.normalize(torch.randn(classes, dim), dim=1)) if self._learns_prototypes else None
         self.classifier = Classifier(network.feature_channels, classes) if config.supervised_share else None
-        self.balance = ClassBalance(classes, config.balance)
         self.register_buffer("seen", torch.zeros(classes, dtype=torch.bool))  # whether a class had a pixel so far
         self.register_buffer("denominator", label_space.denominator(config.denominator), persistent=False)
         self.register_buffer("not_private", label_space.denominator("all"), persistent=False)
@@ -60,13 +58,12 @@ class MDP(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The loss of a mixed batch, and its parts."""
         features = self.network.features(batch.images)  # [B, C, h, w]
-        self.balance.count(batch.targets)
         embeddings = self.network.head(features)  # [B, D, h, w]
         keys = self._keys(batch.images, embeddings)
         self._fill_bank(keys, batch)
         losses = self._contrast(batch, embeddings, keys)
         if self.classifier is not None:
-            supervised = supervised_loss(batch, features, self.classifier, self.label_space, self.balance)
+            supervised = supervised_loss(batch, features, self.classifier, self.label_space)
             losses["supervised"] = supervised.detach()
             losses["loss"] = torch.lerp(losses["loss"], supervised, self.config.supervised_share)
         return losses
@@ -75,7 +72,6 @@ class MDP(nn.Module):
         """The contrastive loss and its parts, as the bank's kind and sparse coding say."""
         tau = self.config.temperature
         maps, targets, weights = labelled_maps(batch, embeddings)
-        weights = self.balance(targets, weights)
         if self.config.bank == "none":
             keys = twice_if_blended(batch, keys)
             loss = pixel_to_pixel(maps, targets, keys, tau, denominator=self.denominator, weights=weights)

@@ -8,7 +8,6 @@ from mdpseg.batch import Batch
 from mdpseg.label_space import LabelSpace
 from mdpseg.losses.union_classification import union_classification
 from mdpseg.network import Classifier, SegmentationNetwork
-from mdpseg.objectives.balance import ClassBalance
 from mdpseg.objectives.pixels import labelled_maps, pixel_rows
 
 
@@ -18,29 +17,24 @@ class UnionSupervised(nn.Module):
     Args:
         network: encoder and decoder; gets a classifier over all K classes.
         label_space: the K classes.
-        balance: see :class:`mdpseg.objectives.balance.ClassBalance`.
     """
 
-    def __init__(self, network: SegmentationNetwork, label_space: LabelSpace, balance: float = 0.0) -> None:
+    def __init__(self, network: SegmentationNetwork, label_space: LabelSpace) -> None:
         super().__init__()
         network.set_classifier(label_space.num_classes)
         self.network, self.label_space = network, label_space
-        self.balance = ClassBalance(label_space.num_classes, balance)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The loss of a mixed batch."""
         features = self.network.features(batch.images)
-        self.balance.count(batch.targets)
-        return {"loss": supervised_loss(batch, features, self.network.classifier, self.label_space, self.balance)}
+        return {"loss": supervised_loss(batch, features, self.network.classifier, self.label_space)}
 
     def after_step(self) -> None:
         """Nothing follows the network here."""
 
 
-def supervised_loss(
-    batch: Batch, features: Tensor, classifier: Classifier, label_space: LabelSpace, balance: ClassBalance
-) -> Tensor:
+def supervised_loss(batch: Batch, features: Tensor, classifier: Classifier, label_space: LabelSpace) -> Tensor:
     """Union cross-entropy of a mixed batch, of decoder features [B, C, h, w]."""
     maps, targets, weights = labelled_maps(batch, classifier.normalised(features))
-    rows, labels, weights = pixel_rows(maps), targets.flatten(), balance(targets, weights).flatten()
+    rows, labels, weights = pixel_rows(maps), targets.flatten(), weights.flatten()
     return union_classification(rows, *classifier.rows, labels, label_space, weights=weights)
