@@ -6,9 +6,11 @@ import contextlib
 import io
 import json
 import warnings
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -29,8 +31,10 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 # Tried on after export: batch, height, width; the first is what it is traced with, of different sides on purpose.
-_SIZES = ((2, 96, 160), (1, 128, 64), (3, 75, 130))
+# Torch's own PAN takes no side under 128.
+_SIZES = ((2, 160, 224), (1, 192, 128), (3, 139, 258))
 _CLOSE = 1e-3  # of the logits' largest
+_INSTEAD = "Another encoder may do; --to safetensors takes any network."
 
 
 class Whole(nn.Module):
@@ -94,23 +98,33 @@ def _export(source: Source, path: Path) -> None:
 
     whole = with_plain_pooling(Whole(source.network)).eval()
     images = torch.rand(_SIZES[0][0], 3, *_SIZES[0][1:]) * 255
-    with warnings.catch_warnings(), torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")  # about constants in the trace; the outputs are compared below
+    with _quietly(), torch.no_grad():
         try:
             _export_traced(whole, images, path)
-        except Exception:  # torch has no common base for what an exporter lacks; this one resizes no ViT's positions
+        except Exception as lacking:  # torch has no common base for it; this exporter resizes no ViT's positions
             try:
                 _export_compiled(whole, images, path)
-            except Exception as error:
-                reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            except Exception as error:  # its own message is advice on changing the network's code
+                reason = (str(lacking).strip().splitlines() or [type(lacking).__name__])[0]
                 config = source.network.config
                 raise UserError(
-                    f"torch cannot export {config.encoder} + {config.decoder} to ONNX: {reason}. Other decoders may "
-                    "do: fpn, deeplabv3, segformer, unet; --to safetensors takes any network."
+                    f"torch cannot export {config.encoder} + {config.decoder} to ONNX ({reason:.150}). {_INSTEAD}"
                 ) from error
     model = onnx.load(str(path))
     onnx.helper.set_model_props(model, source.metadata())
     onnx.save(model, str(path))
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without what the exporters print: warnings of constants in the trace, progress, and, of a failure, the graph."""
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        patch("torch._C._jit_set_onnx_log_enabled", create=True),  # the tracer turns it on, whatever `verbose` says
+    ):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _export_traced(whole: nn.Module, images: Tensor, path: Path) -> None:
@@ -173,8 +187,7 @@ def _difference(source: Source, path: Path) -> float:
             config = source.network.config
             raise UserError(
                 f"The ONNX graph that torch makes of {config.encoder} + {config.decoder} does not give torch's own "
-                f"logits at {height} x {width} pixels, so it is not written. Other decoders may do: fpn, deeplabv3, "
-                "segformer, unet; --to safetensors takes any network."
+                f"logits at {height} x {width} pixels, so it is not written. {_INSTEAD}"
             )
         largest = max(largest, difference)
     return largest
@@ -201,7 +214,7 @@ def _session(path: Path) -> InferenceSession:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what it raises says it, too
     options.intra_op_num_threads = torch.get_num_threads()
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
