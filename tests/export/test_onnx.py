@@ -119,5 +119,7 @@ def test_int8_with_the_miou_it_costs(finetuned, mdpseg_command, tmp_path):
 
 def test_a_dataset_of_other_classes_is_refused(stored, tmp_path):
     (tmp_path / "e.yaml").write_text(yaml.safe_dump({"weights": "unused", "dataset": tiny.toy("things", count=2)}))
+    path, _ = stored("test_efficientnet")
     with pytest.raises(UserError, match=r"'things' has other classes"):
-        export(stored("test_efficientnet")[0], "onnx", data=tmp_path / "e.yaml")
+        export(path, "onnx", data=tmp_path / "e.yaml")
+    assert not list(path.parent.glob("export/*"))

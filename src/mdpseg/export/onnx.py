@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -18,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mdpseg.config import EvaluateConfig
+from mdpseg.data.loader import Reader
 from mdpseg.data.open import open_dataset
 from mdpseg.errors import UserError
 from mdpseg.export.pooling import with_plain_pooling
@@ -62,6 +64,7 @@ def write(source: Source, path: Path, int8: bool, data: Path | None) -> str:
     """
     _need_onnx()
     source.need_classifier("onnx")
+    judge = _judge(source, load(data, EvaluateConfig, [f"weights={source.path}"])) if data else None
     differences = []
 
     def export_and_try(temporary: Path) -> None:
@@ -75,8 +78,8 @@ def write(source: Source, path: Path, int8: bool, data: Path | None) -> str:
         write_whole(files["int8"], lambda temporary: _quantise(path, temporary))
     notes = [f"# largest difference of a logit to torch's, tried at {len(_SIZES)} sizes: {differences[0]:.1e}"]
     notes += [f"# {name}: {file.stat().st_size / 2**20:.2f} MiB, {file}" for name, file in files.items()]
-    if data:
-        notes += _judged(files, source, load(data, EvaluateConfig, [f"weights={source.path}"]))
+    if judge:
+        notes += _judged(files, judge)
     notes += [f"# its classes: {', '.join(source.classes[:8])}{', ...' if source.classes[8:] else ''}"]
     return "\n".join(
         (
@@ -117,14 +120,19 @@ def _export(source: Source, path: Path) -> None:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Without what the exporters print: warnings of constants in the trace, progress, and, of a failure, the graph."""
+    """Without what exporters and quantisation say: of constants, progress, shapes; of a failure, the whole graph."""
     with (
         warnings.catch_warnings(),
         contextlib.redirect_stdout(io.StringIO()),
         patch("torch._C._jit_set_onnx_log_enabled", create=True),  # the tracer turns it on, whatever `verbose` says
     ):
         warnings.simplefilter("ignore")
-        yield
+        before = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(before)
 
 
 def _export_traced(whole: nn.Module, images: Tensor, path: Path) -> None:
@@ -162,8 +170,9 @@ def _export_compiled(whole: nn.Module, images: Tensor, path: Path) -> None:
 def _quantise(path: Path, to: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    # unsigned: onnxruntime has no convolution for signed weights on the CPU
-    quantize_dynamic(str(path), str(to), weight_type=QuantType.QUInt8)
+    with _quietly():
+        # unsigned: onnxruntime has no convolution for signed weights on the CPU
+        quantize_dynamic(str(path), str(to), weight_type=QuantType.QUInt8)
 
 
 def _difference(source: Source, path: Path) -> float:
@@ -193,11 +202,16 @@ def _difference(source: Source, path: Path) -> float:
     return largest
 
 
-def _judged(files: dict[str, Path], source: Source, config: EvaluateConfig) -> list[str]:
-    """The mIoU of each file on a dataset, each image whole."""
+def _judge(source: Source, config: EvaluateConfig) -> Reader:
+    """The dataset that tells what mIoU the files have."""
     reader = open_dataset(config.dataset, config.data_root)
     if reader.classes != source.classes:
         raise UserError(f"Dataset {reader.name!r} has other classes than {source.path}; they must be equal, in order.")
+    return reader
+
+
+def _judged(files: dict[str, Path], reader: Reader) -> list[str]:
+    """The mIoU of each file on a dataset, each image whole."""
     lines = []
     for name, file in files.items():
         session, confusion = _session(file), ConfusionMatrix(len(reader.classes))
