@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-MARK = re.compile(r"<!-- (not run|given): (.+?) -->\s*$", re.DOTALL)
+MARK = re.compile(r"<!-- (not run|given|continues): (.+?) -->\s*$", re.DOTALL)
 STARTS = ("mdpseg", "make", "pip", "pytest", "python", "python3", "torchrun", "srun", "curl", "docker", "cd", "export")
 SHELL = re.compile(rf"^(\$ )?([A-Z_]+=\S+ )*(\S*/bin/)?({'|'.join(STARTS)})( |$)")
 
@@ -27,6 +27,7 @@ class Block:
         text: its content.
         not_run: why it is not run, from the comment before it; "" where it is.
         given: what it needs in the current folder, from the comment before it.
+        before: the code that runs before it: that of the block above where the comment says that it continues it.
     """
 
     document: Path
@@ -35,6 +36,7 @@ class Block:
     text: str
     not_run: str = ""
     given: list[str] = field(default_factory=list)
+    before: str = ""
 
     @property
     def name(self) -> str:
@@ -42,7 +44,8 @@ class Block:
 
 
 def blocks_of(document: Path) -> list[Block]:
-    found, before = [], ""
+    found: list[Block] = []
+    before = ""
     for token in MarkdownIt().parse(document.read_text(encoding="utf-8")):
         if token.type in ("fence", "code_block"):
             mark = MARK.search(before)
@@ -51,6 +54,7 @@ def blocks_of(document: Path) -> list[Block]:
             language = "bash" if language in ("sh", "shell", "console") else language
             block = Block(document, (token.map or [0])[0] + 1, language, token.content, marks.get("not run", ""))
             block.given = re.split(r",\s*", marks["given"]) if "given" in marks else []
+            block.before = found[-1].before + found[-1].text if "continues" in marks else ""
             found.append(block)
         before = token.content if token.type == "html_block" else ""
     return found

@@ -1,7 +1,8 @@
 """The documents' own code: Python runs, YAML is what it is said to be, command lines parse, linked files exist.
 
 A block that cannot be run has ``<!-- not run: why -->`` before it; one that needs a finished run in the current folder
-``<!-- given: runs/pretrain -->``. :mod:`tests.documents` finds the blocks.
+``<!-- given: runs/pretrain -->``, one that goes on with the block above ``<!-- continues: the block above -->``.
+:mod:`tests.documents` finds the blocks.
 """
 
 import importlib.util
@@ -55,7 +56,9 @@ def test_python_blocks_run(block, tmp_path, monkeypatch, request):
         Path(path).symlink_to(
             request.getfixturevalue({"pretrain": "pretrained", "finetune": "finetuned"}[Path(path).name])
         )
-    exec(compile("\n" * block.line + block.text, str(block.document), "exec"), {"__name__": "__main__"})
+    space = {"__name__": "__main__"}
+    exec(compile(block.before, str(block.document), "exec"), space)
+    exec(compile("\n" * block.line + block.text, str(block.document), "exec"), space)
 
 
 @pytest.mark.parametrize("block", of("yaml"))

@@ -38,7 +38,10 @@ def test_the_original_layouts(tmp_path, monkeypatch):
     if not ORIGINALS.is_dir():
         pytest.skip("no ../shared/data/original-layouts beside the repository")
     monkeypatch.chdir(tmp_path)
-    start([ORIGINALS], tmp_path / "recipe.yaml")
+    said = start([ORIGINALS], tmp_path / "recipe.yaml")
+    (ade20k,) = [line for line in said if line.startswith("ade20k: ")]
+    assert "No split to train on was found: validation is taken for it." in ade20k
+    assert any("--target NAME" in line for line in said)
     found = {name: (entry["reader"], entry.get("split")) for name, entry in entries(tmp_path / "recipe.yaml").items()}
     known = {
         "ade20k": ("ade20k", "validation"),

@@ -1,9 +1,14 @@
+import contextlib
+import importlib.util
 import json
 import os
+import sqlite3
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import mdpseg
 from mdpseg.config import FinetuneConfig, PretrainConfig
@@ -14,7 +19,7 @@ from mdpseg.engine.pictures import draw_similarity
 from mdpseg.errors import UserError
 from tests import tiny
 
-THERE = [name for name in ("tensorboard", "mlflow", "wandb", "trackio") if loggers.importlib.util.find_spec(name)]
+THERE = [name for name in ("tensorboard", "mlflow", "wandb", "trackio") if importlib.util.find_spec(name)]
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +79,48 @@ def test_wandb_writes_an_offline_run(logged):
     assert b"predictions" in content
 
 
-def test_trackio_writes_a_run(logged):
-    pytest.importorskip("trackio", reason="trackio is not installed")
-    assert any((logged / "trackio").rglob("*"))
+def trackio_rows(project):
+    """Run name, step and content of each line that trackio stored."""
+    folder = importlib.import_module("trackio").TRACKIO_DIR  # what TRACKIO_DIR was when it was first imported
+    with contextlib.closing(sqlite3.connect(f"file:{folder}/{project}.db?mode=ro", uri=True)) as stored:
+        rows = stored.execute("SELECT run_name, step, metrics FROM metrics ORDER BY id").fetchall()
+    return [(name, step, json.loads(text)) for name, step, text in rows]
+
+
+without_trackio = pytest.mark.skipif("trackio" not in THERE, reason="trackio is not installed")
+
+
+@without_trackio
+def test_trackio_holds_the_metrics_and_sample_predictions(logged):
+    rows = trackio_rows("mdpseg")
+    name = (logged / "run" / "trackio.id").read_text().strip()
+    assert {row[0] for row in rows} == {name}
+    losses = {record["step"]: record["loss"] for record in records(logged) if "loss" in record}
+    assert {step: row["loss"] for _, step, row in rows if "loss" in row} == pytest.approx(losses)
+    scores = [record["mean_iou"] for record in records(logged) if "mean_iou" in record]
+    assert [row["mean_iou"] for _, _, row in rows if "mean_iou" in row] == pytest.approx(scores)
+    ((step, picture),) = [(step, row["predictions"]) for _, step, row in rows if "predictions" in row]
+    assert step == 3
+    stored = Path(importlib.import_module("trackio").TRACKIO_DIR, "media", picture["file_path"])
+    with Image.open(stored) as image:
+        assert image.size == (3 * 64, 2 * 64)
+
+
+@without_trackio
+def test_trackio_goes_on_with_a_resumed_run_and_with_no_other_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    monkeypatch.setenv("TRACKIO_PROJECT", "resumed")
+    told = []
+    for folder, step in (("a", 1), ("b", 1), ("a", 2)):
+        out = tmp_path / folder / "run"
+        out.mkdir(parents=True, exist_ok=True)
+        opened = Loggers(config(out, ["trackio"]), told.append)
+        opened.scalars(step, {"loss": 1.5})
+        opened.close(True)
+    assert told == []
+    first, second, third = trackio_rows("resumed")
+    assert first[0] == third[0] != second[0]
+    assert [row[1] for row in (first, second, third)] == [1, 1, 2]
 
 
 def test_a_pretraining_shows_how_similar_its_prototypes_are(tmp_path):

@@ -156,7 +156,7 @@ def test_smp_refuses_plain_vits(stored):
 def test_onnx_refuses_a_pretraining(stored):
     pytest.importorskip("onnx")
     path, _ = stored("test_efficientnet", head="projection")
-    with pytest.raises(UserError, match=r"embeddings and no classes.*--part encoder"):
+    with pytest.raises(UserError, match=r"embeddings and no classes.*choose another --to"):
         export(path, "onnx")
     assert not list(path.parent.glob("export/*"))
 
@@ -170,6 +170,9 @@ def test_onnx_refuses_a_pretraining(stored):
         ),
         (["--to", "onnx", "--part", "encoder"], "--to onnx takes the network alone"),
         (["--to", "timm", "--int8"], "are for --to onnx"),
+        (["--to", "timm", "--out", "encoder"], "timm knows the format by the name; call it encoder.safetensors"),
+        (["--to", "onnx", "--out", "/dev/null/x.onnx"], "/dev/null/x.onnx cannot be written ("),
+        (["--to", "transformers", "--out", __file__], "test_targets.py cannot be written (File exists)"),
     ],
 )
 def test_the_command_refuses(arguments, message, stored, mdpseg_command):
@@ -189,6 +192,20 @@ def test_the_command(stored, mdpseg_command, tmp_path):
     assert run(snippet)["encoder"](torch.zeros(1, 3, 64, 64))
     with safe_open(first, "pt") as file:
         assert file.metadata()["made_by"] == "mdpseg"
+
+
+@pytest.mark.parametrize("to", ["torchvision", "mmseg"])
+def test_a_name_without_a_suffix(to, stored, tmp_path):
+    made = export(stored("resnet18")[0], to, out=tmp_path / "encoder")
+    assert torch.load(made.path, weights_only=True)
+
+
+def test_into_a_folder(stored, tmp_path):
+    path, _ = stored("resnet18")
+    (tmp_path / "there").mkdir()
+    assert export(path, "timm", out=tmp_path / "there").path == tmp_path / "there" / "timm.safetensors"
+    made = export(path, "transformers", out=tmp_path / "there")
+    assert (made.path / "config.json").is_file()
 
 
 def test_a_folder_without_weights_is_refused(tmp_path):

@@ -90,6 +90,8 @@ def start(paths: Sequence[Path], out: Path, target: str | None = None) -> list[s
         sizes = ", ".join(f"{len(reader)} in {split}" for split, reader in dataset.readers.items())
         classes = len(next(iter(dataset.readers.values())).classes)
         said.append(f"{dataset.train['name']}: images {sizes}; {classes} classes. {' '.join(dataset.remarks)}")
+    if chosen is None:
+        said.append("With --target NAME it also writes a recipe to fine-tune on that one of them.")
     return [*said, f"Wrote {', '.join(map(str, texts))}. Next: mdpseg data check {out}, mdpseg pretrain {out}"]
 
 
@@ -138,6 +140,8 @@ def _describe(found: Found, folder: Path, taken: Sequence[str]) -> Dataset:
         remarks.append(f"Other splits: {', '.join(others)}.")
     if val is None:
         remarks.append("No split to validate on was found.")
+    if train.lower() in VAL:
+        remarks.append(f"No split to train on was found: {train} is taken for it.")
     keys: dict[str, Any] = {"name": name, "reader": found.reader}
     keys |= {} if found.reader == "folder" else {"path": found.root}
     written = None

@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import json
 import os
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -178,12 +179,12 @@ class _Wandb:
 class _Trackio:
     def __init__(self, config: RunConfig, step: int) -> None:
         self._trackio = importlib.import_module("trackio")
+        # it finds an earlier run by its name alone, and folders of one name are not one run
+        name = _earlier_id(config, "trackio") or f"{config.out.name}-{secrets.token_hex(3)}"
         self._trackio.init(
-            project=os.environ.get("TRACKIO_PROJECT", "mdpseg"),
-            name=config.out.name,
-            config=flat(config),
-            resume="allow",
+            project=os.environ.get("TRACKIO_PROJECT", "mdpseg"), name=name, config=flat(config), resume="allow"
         )
+        _keep_id(config, "trackio", name)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         self._trackio.log(dict(values), step=step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -52,12 +53,12 @@ def export(
         run: folder of a run, or its weights file.
         to: which library.
         part: default: the first that the target takes.
-        out: what to write; default: a name by the target, in the run's folder under ``export``.
+        out: what to write, or a folder for it; default: a name by the target, in the run's folder under ``export``.
         int8: for onnx, write a second file whose weights have 8 bits.
         data: for onnx, an evaluation's recipe; its dataset tells what mIoU the files have.
 
     Raises:
-        UserError: the target does not take this part, or this network; says which one does.
+        UserError: the target does not take this part, or this network, and which one does; or nothing can be written.
     """
     from mdpseg.export.source import open_source
 
@@ -72,10 +73,24 @@ def export(
         raise UserError(f"--to {to} takes the {parts[0]} alone; for the {part}: --to {', '.join(able)}.")
     run = Path(run)
     source = open_source(run)
-    path = Path(out) if out else (run if run.is_dir() else run.parent) / "export" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = _place(Path(out) if out else (run if run.is_dir() else run.parent) / "export" / name, name)
     if to == "onnx":
         from mdpseg.export import onnx
 
         return Exported(path, onnx.write(source, path, int8, Path(data) if data else None))
     return Exported(path, importlib.import_module(f"mdpseg.export.{to}").write(source, path, part))
+
+
+def _place(path: Path, name: str) -> Path:
+    """The file, called ``name`` in a folder that is there, or transformers' folder; tried before minutes are spent."""
+    if Path(name).suffix and path.is_dir():
+        path = path / name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not Path(name).suffix:
+            path.mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}); name another place with --out.") from error
+    return path

@@ -5,11 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import torch
-
-from mdpseg.export.resnet import DEEP_STEM, PLAIN, plain_state
+from mdpseg.export.resnet import DEEP_STEM, PLAIN, plain_state, write_torch
 from mdpseg.export.source import Source
-from mdpseg.files import write_whole
 
 # MMSegmentation has no option for the widths of the others
 _TAKEN = (*(name for name in PLAIN if name.startswith("resnet")), *DEEP_STEM)
@@ -24,7 +21,7 @@ def write(source: Source, path: Path, part: str) -> str:
         "meta": {"made_by": "mdpseg", **source.pixels()},
         "state_dict": {f"backbone.{_mm_name(key, deep)}": tensor for key, tensor in state.items()},
     }
-    write_whole(path, lambda temporary: torch.save(content, temporary))
+    write_torch(path, content)
     mean, std = ([round(255 * value, 3) for value in source.pixels()[key]] for key in ("mean", "std"))
     strides, dilations = {
         8: ((1, 2, 1, 1), (1, 1, 2, 4)),

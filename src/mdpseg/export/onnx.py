@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import warnings
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -16,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mdpseg.config import EvaluateConfig
+from mdpseg.data.loader import Reader
 from mdpseg.data.open import open_dataset
 from mdpseg.errors import UserError
 from mdpseg.export.pooling import with_plain_pooling
@@ -29,8 +33,10 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 # Tried on after export: batch, height, width; the first is what it is traced with, of different sides on purpose.
-_SIZES = ((2, 96, 160), (1, 128, 64), (3, 75, 130))
+# Torch's own PAN takes no side under 128.
+_SIZES = ((2, 160, 224), (1, 192, 128), (3, 139, 258))
 _CLOSE = 1e-3  # of the logits' largest
+_INSTEAD = "Another encoder may do; --to safetensors takes any network."
 
 
 class Whole(nn.Module):
@@ -58,6 +64,7 @@ def write(source: Source, path: Path, int8: bool, data: Path | None) -> str:
     """
     _need_onnx()
     source.need_classifier("onnx")
+    judge = _judge(source, load(data, EvaluateConfig, [f"weights={source.path}"])) if data else None
     differences = []
 
     def export_and_try(temporary: Path) -> None:
@@ -71,8 +78,8 @@ def write(source: Source, path: Path, int8: bool, data: Path | None) -> str:
         write_whole(files["int8"], lambda temporary: _quantise(path, temporary))
     notes = [f"# largest difference of a logit to torch's, tried at {len(_SIZES)} sizes: {differences[0]:.1e}"]
     notes += [f"# {name}: {file.stat().st_size / 2**20:.2f} MiB, {file}" for name, file in files.items()]
-    if data:
-        notes += _judged(files, source, load(data, EvaluateConfig, [f"weights={source.path}"]))
+    if judge:
+        notes += _judged(files, judge)
     notes += [f"# its classes: {', '.join(source.classes[:8])}{', ...' if source.classes[8:] else ''}"]
     return "\n".join(
         (
@@ -94,23 +101,38 @@ def _export(source: Source, path: Path) -> None:
 
     whole = with_plain_pooling(Whole(source.network)).eval()
     images = torch.rand(_SIZES[0][0], 3, *_SIZES[0][1:]) * 255
-    with warnings.catch_warnings(), torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")  # about constants in the trace; the outputs are compared below
+    with _quietly(), torch.no_grad():
         try:
             _export_traced(whole, images, path)
-        except Exception:  # torch has no common base for what an exporter lacks; this one resizes no ViT's positions
+        except Exception as lacking:  # torch has no common base for it; this exporter resizes no ViT's positions
             try:
                 _export_compiled(whole, images, path)
-            except Exception as error:
-                reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            except Exception as error:  # its own message is advice on changing the network's code
+                reason = (str(lacking).strip().splitlines() or [type(lacking).__name__])[0]
                 config = source.network.config
                 raise UserError(
-                    f"torch cannot export {config.encoder} + {config.decoder} to ONNX: {reason}. Other decoders may "
-                    "do: fpn, deeplabv3, segformer, unet; --to safetensors takes any network."
+                    f"torch cannot export {config.encoder} + {config.decoder} to ONNX ({reason:.150}). {_INSTEAD}"
                 ) from error
     model = onnx.load(str(path))
     onnx.helper.set_model_props(model, source.metadata())
     onnx.save(model, str(path))
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without what exporters and quantisation say: of constants, progress, shapes; of a failure, the whole graph."""
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        patch("torch._C._jit_set_onnx_log_enabled", create=True),  # the tracer turns it on, whatever `verbose` says
+    ):
+        warnings.simplefilter("ignore")
+        before = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(before)
 
 
 def _export_traced(whole: nn.Module, images: Tensor, path: Path) -> None:
@@ -148,8 +170,9 @@ def _export_compiled(whole: nn.Module, images: Tensor, path: Path) -> None:
 def _quantise(path: Path, to: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    # unsigned: onnxruntime has no convolution for signed weights on the CPU
-    quantize_dynamic(str(path), str(to), weight_type=QuantType.QUInt8)
+    with _quietly():
+        # unsigned: onnxruntime has no convolution for signed weights on the CPU
+        quantize_dynamic(str(path), str(to), weight_type=QuantType.QUInt8)
 
 
 def _difference(source: Source, path: Path) -> float:
@@ -173,18 +196,22 @@ def _difference(source: Source, path: Path) -> float:
             config = source.network.config
             raise UserError(
                 f"The ONNX graph that torch makes of {config.encoder} + {config.decoder} does not give torch's own "
-                f"logits at {height} x {width} pixels, so it is not written. Other decoders may do: fpn, deeplabv3, "
-                "segformer, unet; --to safetensors takes any network."
+                f"logits at {height} x {width} pixels, so it is not written. {_INSTEAD}"
             )
         largest = max(largest, difference)
     return largest
 
 
-def _judged(files: dict[str, Path], source: Source, config: EvaluateConfig) -> list[str]:
-    """The mIoU of each file on a dataset, each image whole."""
+def _judge(source: Source, config: EvaluateConfig) -> Reader:
+    """The dataset that tells what mIoU the files have."""
     reader = open_dataset(config.dataset, config.data_root)
     if reader.classes != source.classes:
         raise UserError(f"Dataset {reader.name!r} has other classes than {source.path}; they must be equal, in order.")
+    return reader
+
+
+def _judged(files: dict[str, Path], reader: Reader) -> list[str]:
+    """The mIoU of each file on a dataset, each image whole."""
     lines = []
     for name, file in files.items():
         session, confusion = _session(file), ConfusionMatrix(len(reader.classes))
@@ -201,7 +228,7 @@ def _session(path: Path) -> InferenceSession:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what it raises says it, too
     options.intra_op_num_threads = torch.get_num_threads()
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 

@@ -6,6 +6,8 @@ import copy
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from segmentation_models_pytorch.decoders.pspnet.decoder import PSPBlock
 from torch import Tensor, nn
 
 
@@ -33,8 +35,23 @@ class AdaptiveAverage(nn.Module):
         return shares / shares.sum(1, keepdim=True)
 
 
+class PyramidLevel(nn.Module):
+    """A level of PSPNet's pyramid. smp's own asks whether it is being exported, and then pools for one size alone.
+
+    Shape: [B, C, H, W] -> [B, D, H, W].
+    """
+
+    def __init__(self, level: PSPBlock) -> None:
+        super().__init__()
+        self.pool = level.pool
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Averages, convolves, enlarges."""
+        return F.interpolate(self.pool(maps), maps.shape[-2:], mode="bilinear", align_corners=True)
+
+
 def with_plain_pooling(network: nn.Module) -> nn.Module:
-    """A copy whose adaptive poolings are :class:`AdaptiveAverage`."""
+    """A copy whose adaptive poolings are :class:`AdaptiveAverage`, and PSPNet's levels :class:`PyramidLevel`."""
     network = copy.deepcopy(network)
     for module in list(network.modules()):
         for name, child in module.named_children():
@@ -43,4 +60,6 @@ def with_plain_pooling(network: nn.Module) -> nn.Module:
                 height, width = (bins, bins) if isinstance(bins, int) else bins
                 if height is not None and height == width:
                     setattr(module, name, AdaptiveAverage(height))
+            elif isinstance(child, PSPBlock):
+                setattr(module, name, PyramidLevel(child))
     return network

@@ -61,7 +61,7 @@ class Source:
         if self.head != "classifier":
             raise UserError(
                 f"{self.path} is a pretraining, whose head makes embeddings and no classes; --to {target} needs a "
-                "classifier: export a fine-tuning, or --part encoder."
+                "classifier: export a fine-tuning, or choose another --to."
             )
 
     def encoder_state(self) -> dict[str, Tensor]:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
-from mdpseg.export.resnet import PLAIN, plain_state
+from mdpseg.export.resnet import PLAIN, plain_state, write_torch
 from mdpseg.export.source import Source
-from mdpseg.files import write_whole
 
 
 def write(source: Source, path: Path, part: str) -> str:
     """Writes the encoder; returns the code that loads it."""
     state = plain_state(source, "torchvision", PLAIN)
-    write_whole(path, lambda temporary: torch.save(state, temporary))
+    write_torch(path, state)
     name = source.encoder.split(".")[0]
     dilated = {
         8: "replace_stride_with_dilation=[False, True, True]",
