@@ -83,6 +83,7 @@ def test_swin_cannot_be_dilated():
         network("swin_tiny_patch4_window7_224", "deeplabv3")
 
 
+@pytest.mark.skipif(not timm.is_model("test_coatnet"), reason="this timm has no test_coatnet")
 def test_an_encoder_of_one_size_says_so():
     made = network("test_coatnet").eval()
     assert traits("test_coatnet").fixed == 160

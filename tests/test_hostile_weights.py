@@ -4,7 +4,9 @@ import json
 import struct
 
 import pytest
+import safetensors
 import torch
+from packaging.version import Version
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -85,7 +87,11 @@ def test_a_header_whose_length_begins_like_a_pickle_is_none(good, tmp_path):
     [
         (lambda t: t.new_zeros(3, 5), r"encoder\..* has shape \[3, 5\] instead of \["),
         (lambda t: t.to(torch.int8), r"is stored as I8 instead of torch.float32"),
-        (lambda t: t.to(torch.complex64), r"is stored as C64 instead of"),
+        pytest.param(
+            lambda t: t.to(torch.complex64),
+            r"is stored as C64 instead of",
+            marks=pytest.mark.skipif(Version(safetensors.__version__) < Version("0.7"), reason="cannot write complex"),
+        ),
         (lambda t: t[..., None], "has shape"),
     ],
 )

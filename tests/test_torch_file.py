@@ -62,3 +62,7 @@ def test_a_file_that_is_cut_off(saved):
     saved.write_bytes(saved.read_bytes()[:-100])
     with pytest.raises(ValueError, match="BadZipFile"):
         torch_file.read(saved)
+
+
+def test_the_ending_of_the_name_does_not_choose_the_reader(saved):
+    assert torch_file.read(saved.rename(saved.with_suffix(".safetensors")))["step"] == 3

@@ -28,10 +28,11 @@ def read(path: Path) -> Any:
     except zipfile.BadZipFile as error:
         raise ValueError(type(error).__name__) from error
     try:
-        with torch.serialization.safe_globals(
-            [argparse.Namespace]
-        ):  # plain names and values; DINO's checkpoints have one
-            return torch.load(path, map_location="cpu", weights_only=True)
+        with (
+            path.open("rb") as file,  # a path's ending would make newer torch choose another reader
+            torch.serialization.safe_globals([argparse.Namespace]),  # plain names and values, as DINO's have
+        ):
+            return torch.load(file, map_location="cpu", weights_only=True)
     except (PermissionError, MemoryError):
         raise
     except Exception as error:  # whatever a damaged archive makes of its readers

@@ -140,7 +140,7 @@ def make_app(service: Service, weights: bool) -> FastAPI:
 
         return await run(work)
 
-    @app.delete("/api/classes", summary="Forget your own classes", status_code=204)
+    @app.delete("/api/classes", summary="Forget your own classes", status_code=204, response_model=None)
     async def forget(session: Session = None) -> None:
         await run(lambda: service.forget(session or ""))
 
