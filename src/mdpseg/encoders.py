@@ -93,6 +93,9 @@ def traits(encoder: str) -> Traits:
     return Traits(len(strides) if plain else 0, int(strides[0]) if plain else 0, options, fixed)
 
 
+_UNDILATED = "it cannot be dilated; choose fpn, upernet, segformer or unet"
+
+
 def create_model(decoder: str, encoder: str, options: dict[str, Any]) -> Any:
     """The segmentation-models-pytorch model of a decoder over a timm encoder with random weights.
 
@@ -106,8 +109,12 @@ def create_model(decoder: str, encoder: str, options: dict[str, Any]) -> Any:
     else:
         options = options | found.options
     try:
-        return smp.create_model(decoder, name, encoder_weights=None, **options)
+        model = smp.create_model(decoder, name, encoder_weights=None, **options)
     except TypeError as error:
         if "output_stride" not in str(error):
             raise
-        raise ValueError("it cannot be dilated; choose fpn, upernet, segformer or unet") from error
+        raise ValueError(_UNDILATED) from error
+    # timm up to 1.0.30 builds a Swin that does not hear of an output stride
+    if not found.blocks and model.encoder.model.feature_info.reduction()[-1] > model.encoder.output_stride:
+        raise ValueError(_UNDILATED)
+    return model
