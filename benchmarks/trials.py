@@ -33,7 +33,8 @@ TRIALS: dict[str, list[str] | None] = {
     **{f"bank-{rate}": [*BANK, f"optim.lr={rate}"] for rate in ("0.07", "0.13")},
     "bank-0.13-half-supervised": [*BANK, "optim.lr=0.13", "method.supervised_share=0.5"],
     **{f"learned-{rate}": [*LEARNED, f"optim.lr={rate}"] for rate in ("0.07", "0.13")},
-    "imagenet-supervised-0.1": ["init=imagenet", *SUPERVISED, "optim.lr=0.1"],
+    **{f"imagenet-supervised-{r}": ["init=imagenet", *SUPERVISED, f"optim.lr={r}"] for r in ("0.05", "0.1", "0.2")},
+    **{f"imagenet-learned-{r}": ["init=imagenet", *LEARNED, f"optim.lr={r}"] for r in ("0.05", "0.13")},
     "imagenet-bank-0.13": ["init=imagenet", *BANK, "optim.lr=0.13"],
 }
 
