@@ -51,6 +51,15 @@ def test_settings_of_the_contrast_do_not_touch_rows_without_one():
     assert key("B1", methods=methods) != key("B1")
 
 
+def test_a_method_may_be_set_apart_for_imagenet_weights():
+    methods = tiny_preset.content()["methods"]
+    methods["supervised-on-imagenet"] = {"method": {"objective": "supervised"}, "optim": {"lr": 0.011}}
+    assert key("F1", methods=methods) == key("F1")
+    assert key("F5", methods=methods) != key("F5")
+    found = pretraining_of(BY_ID["F5"], preset(methods=methods), 0)
+    assert found.config.optim.lr == 0.011
+
+
 def test_an_earlier_stage_decides_the_later_ones():
     methods = tiny_preset.content()["methods"]
     row = BY_ID["E5"]

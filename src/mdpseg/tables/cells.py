@@ -89,7 +89,7 @@ def pretraining_of(row: Row, preset: Preset, seed: int) -> PretrainingCell | Non
     """The last of a row's pretrainings, or None."""
     last: PretrainingCell | None = None
     for stage in row.stages:
-        content = stage_recipe(stage, preset, seed)
+        content = stage_recipe(stage, preset, seed, row.first)
         content["init"] = row.first if last is None else "the stage before"
         config = load(content, PretrainConfig)
         mapping = config.merge.read_text(encoding="utf-8") if config.merge else None
@@ -97,8 +97,8 @@ def pretraining_of(row: Row, preset: Preset, seed: int) -> PretrainingCell | Non
     return last
 
 
-def stage_recipe(stage: Stage, preset: Preset, seed: int) -> dict[str, Any]:
-    """A pretraining's recipe, without ``init`` and with a placeholder for ``out``."""
+def stage_recipe(stage: Stage, preset: Preset, seed: int, first: str = "scratch") -> dict[str, Any]:
+    """A pretraining's recipe, without ``init`` and with a placeholder for ``out``; ``first``: see :class:`Row`."""
     roles = [(role, False) for role in stage.data.split("+")]
     roles += [(role, True) for role in stage.unlabelled.split("+") if role]
     datasets: list[dict[str, Any]] = []
@@ -112,7 +112,7 @@ def stage_recipe(stage: Stage, preset: Preset, seed: int) -> dict[str, Any]:
     common = preset.pretraining.model_dump(mode="json", exclude_unset=True)
     if stage.method not in preset.methods:
         raise UserError(f"Preset {preset.name} has no method {stage.method!r}; it has {', '.join(preset.methods)}.")
-    settings = copy.deepcopy(preset.methods[stage.method])
+    settings = copy.deepcopy(preset.methods.get(f"{stage.method}-on-{first}", preset.methods[stage.method]))
     batch_size = preset.pretraining.batch_size
     return {
         "out": "unset",

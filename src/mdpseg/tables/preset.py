@@ -76,7 +76,8 @@ class Preset(Settings):
     pretraining: Pretraining = Pretraining()
     finetuning: Finetuning
     methods: dict[str, dict[str, Any]] = Field(
-        description="Method name -> settings of a pretraining (method, optim, network), as tuned for this preset."
+        description="Method name -> settings of a pretraining (method, optim, network), as tuned for this preset; "
+        "NAME-on-imagenet, where there is one, takes NAME's place in rows that start from ImageNet weights."
     )
     start_by_hand: bool = Field(False, description="Too large to start unasked: `tables run` wants --start.")
     merge: str | None = Field(None, description="Mapping file of the rows with merged label sets; shipped, or a path.")
