@@ -116,7 +116,9 @@ def test_resumed_with_as_many_or_others(before, after, tmp_path):
         assert logs[0] == logs[1]
         assert "resumed by" not in text
     else:
-        assert largest_difference(*logs) < 1e-5
+        # sums in another order: the last bit for the first steps after resuming at 8, and what steps make of it later
+        assert largest_difference(*(log[:13] for log in logs)) < 3e-6
+        assert largest_difference(*logs) < 1e-4
         assert f"resumed by {after} processes, before there were {before}" in text
 
 
