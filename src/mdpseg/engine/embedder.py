@@ -57,4 +57,8 @@ class Embedder:
         network, head = self._network, self._network.head
         with self._fabric.autocast():
             features = network.features(network.pad(images.to(self._fabric.device)))
-            return F.normalize(head[0](features).float(), dim=1) if isinstance(head, Classifier) else head(features)
+            return (
+                F.normalize(head.normalised(features).float(), dim=1)
+                if isinstance(head, Classifier)
+                else head(features)
+            )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mdpseg.bank import region_means
 from mdpseg.data.bad_files import BadFiles
 from mdpseg.data.loader import Reader
 from mdpseg.errors import BadFileError
 from mdpseg.label_space import LabelSpace
-from mdpseg.network import Classifier, SegmentationNetwork
+from mdpseg.network import SegmentationNetwork
 from mdpseg.objectives.pixels import at_size
 
 # Enough for a mean; a large target need not be read whole before its first step.
@@ -41,9 +41,7 @@ def start_at_prototypes(
         device: where the network runs.
         bad_files: takes note of images that cannot be read, which are left out; default: the first one stops.
     """
-    assert isinstance(network.head, Classifier)
-    norm, linear = network.head[0], network.head[1]
-    assert isinstance(linear, nn.Conv2d)
+    classifier = network.classifier
     network.to(device).eval()
     regions, classes = [], []
     for index in range(0, len(reader), -(-len(reader) // _MOST_IMAGES)):
@@ -58,21 +56,21 @@ def start_at_prototypes(
         targets = torch.full((1, *images.shape[-2:]), -1)
         height, width = sample.mask.shape
         targets[0, :height, :width] = label_space.encode(sample.mask, label_space.datasets[0], file=sample.id)
-        features = F.normalize(norm(network.features(images)).float(), dim=1)  # [1, C, h, w]
+        features = F.normalize(classifier.normalised(network.features(images)).float(), dim=1)  # [1, C, h, w]
         found = region_means(features, at_size(targets.to(device), _size(features)), label_space.num_classes)
         regions.append(found[0])
         classes.append(found[1])
     network.train()
     if not regions:  # no image could be read
         return
-    channels = linear.in_channels
+    weight, bias = classifier.rows
+    channels = weight.shape[1]
     every = torch.cat(classes)
     sums = torch.zeros(label_space.num_classes, channels, device=device).index_add_(0, every, torch.cat(regions))
     seen = torch.bincount(every, minlength=label_space.num_classes) > 0
     rows = F.normalize(sums, dim=1) / (temperature * channels**0.5)  # a layer norm's output has length sqrt(C)
-    linear.weight[seen] = rows[seen, :, None, None]
-    if linear.bias is not None:
-        linear.bias[seen] = 0
+    weight[seen] = rows[seen]
+    bias[seen] = 0
 
 
 def _size(maps: Tensor) -> tuple[int, int]:

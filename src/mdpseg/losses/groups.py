@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from mdpseg.label_space import LabelSpace
 from mdpseg.losses.reduction import pixel_weights, weighted_mean
 from mdpseg.losses.streamed import Group, Step, streamed_sum
 
@@ -62,6 +63,25 @@ def pixels_by_class(targets: Tensor, counted: Tensor) -> tuple[Tensor, Tensor, l
     sizes = torch.bincount(labels)
     classes = sizes.nonzero()[:, 0]
     return pixels[labels.argsort(stable=True)], classes, sizes[classes].tolist()
+
+
+def pixels_by_dataset(targets: Tensor, label_space: LabelSpace) -> list[tuple[Tensor, range]]:
+    """The labelled pixels of each dataset that has some.
+
+    Args:
+        targets: int64 [N] global ids; what is no class's id counts for nothing.
+        label_space: whose classes these are.
+
+    Returns:
+        (indices of pixels int64 [n], ids of the dataset's classes) a dataset.
+    """
+    ranges = [label_space.classes_of(dataset) for dataset in label_space.datasets]
+    ends = torch.tensor([own.stop for own in ranges], device=targets.device)
+    pixels = ((targets >= 0) & (targets < label_space.num_classes)).nonzero()[:, 0]
+    datasets = torch.bucketize(targets[pixels], ends, right=True)
+    sizes = torch.bincount(datasets, minlength=len(ranges)).tolist()
+    parts = torch.split(pixels[datasets.argsort(stable=True)], sizes)
+    return [(part, own) for part, own in zip(parts, ranges, strict=True) if len(part)]
 
 
 def runs_of_equal_rows(rows: Tensor) -> Iterator[tuple[int, int, Tensor]]:

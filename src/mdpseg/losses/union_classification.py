@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mdpseg.label_space import LabelSpace
+from mdpseg.losses.groups import pixels_by_dataset
 from mdpseg.losses.reduction import pixel_weights, weighted_mean
 from mdpseg.losses.streamed import Group, Step, Terms, cross_entropy_rows, streamed_sum
 
@@ -32,27 +33,14 @@ def union_classification(
     Returns:
         A float32 scalar.
     """
-    counted = targets >= 0
     w = pixel_weights(weights, targets)
     inputs = torch.cat([features, features.new_ones(len(features), 1)], dim=1)
     rows = torch.cat([weight, bias[:, None]], dim=1)
-    total = streamed_sum(inputs, rows, _groups(targets, counted, label_space), w, temperature=1.0)
-    return weighted_mean(total, w[counted])
-
-
-def _groups(targets: Tensor, counted: Tensor, label_space: LabelSpace) -> list[Group]:
-    """The counted pixels of each dataset, with the dataset's classes."""
-    ranges = [label_space.classes_of(dataset) for dataset in label_space.datasets]
-    ends = torch.tensor([own.stop for own in ranges], device=targets.device)
-    pixels = counted.nonzero()[:, 0]
-    datasets = torch.bucketize(targets[pixels], ends, right=True)
-    order = datasets.argsort(stable=True)
-    parts = torch.split(pixels[order], torch.bincount(datasets, minlength=len(ranges)).tolist())
-    return [
-        Group(part, torch.arange(own.start, own.stop, device=targets.device), _cross_entropy(targets, own.start))
-        for part, own in zip(parts, ranges, strict=True)
-        if len(part)
+    groups = [
+        Group(pixels, torch.arange(own.start, own.stop, device=targets.device), _cross_entropy(targets, own.start))
+        for pixels, own in pixels_by_dataset(targets, label_space)
     ]
+    return weighted_mean(streamed_sum(inputs, rows, groups, w, temperature=1.0), w[targets >= 0])
 
 
 def _cross_entropy(targets: Tensor, offset: int) -> Step:

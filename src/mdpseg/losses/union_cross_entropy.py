@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mdpseg.label_space import LabelSpace
+from mdpseg.losses.groups import pixels_by_dataset
 from mdpseg.losses.one_pass import Gradients, one_pass
 from mdpseg.losses.reduction import pixel_weights, rows_at_once, weighted_mean
 from mdpseg.losses.streamed import cross_entropy_rows
@@ -35,22 +36,20 @@ def union_cross_entropy(
     """
     counted = targets >= 0
     w = pixel_weights(weights, targets)
-    ranges = [label_space.classes_of(dataset) for dataset in label_space.datasets]
-    compute = partial(_sum_and_gradient, targets=targets, weights=w, ranges=ranges)
+    compute = partial(_sum_and_gradient, targets=targets, weights=w, label_space=label_space)
     return weighted_mean(one_pass(compute, logits), w[counted])
 
 
 def _sum_and_gradient(
-    inputs: tuple[Tensor, ...], needs: tuple[bool, ...], targets: Tensor, weights: Tensor, ranges: list[range]
+    inputs: tuple[Tensor, ...], needs: tuple[bool, ...], targets: Tensor, weights: Tensor, label_space: LabelSpace
 ) -> tuple[Tensor, Gradients]:
     """The weighted sum over pixels and its gradient; of each pixel only its own dataset's logits are read."""
     (logits,) = inputs
     total = weights.new_zeros(())
     gradient = torch.zeros_like(logits) if needs[0] else None
     with torch.autocast(logits.device.type, enabled=False):
-        for own in ranges:
+        for of_dataset, own in pixels_by_dataset(targets, label_space):
             columns = slice(own.start, own.stop)
-            of_dataset = ((targets >= own.start) & (targets < own.stop)).nonzero()[:, 0]
             for pixels in torch.split(of_dataset, rows_at_once(len(own), logits.device)):
                 rows = logits[:, columns].index_select(0, pixels).float()  # [n, own classes]
                 label = (targets[pixels] - own.start)[:, None]
