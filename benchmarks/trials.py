@@ -35,6 +35,7 @@ TRIALS: dict[str, list[str] | None] = {
     **{f"learned-{rate}": [*LEARNED, f"optim.lr={rate}"] for rate in ("0.07", "0.13")},
     **{f"imagenet-supervised-{r}": ["init=imagenet", *SUPERVISED, f"optim.lr={r}"] for r in ("0.05", "0.1", "0.2")},
     **{f"imagenet-learned-{r}": ["init=imagenet", *LEARNED, f"optim.lr={r}"] for r in ("0.05", "0.13")},
+    **{f"imagenet-paper-{r}": ["init=imagenet", *PAPER, f"optim.lr={r}"] for r in ("0.05", "0.1")},
     "imagenet-bank-0.13": ["init=imagenet", *BANK, "optim.lr=0.13"],
 }
 

@@ -125,7 +125,15 @@ class LabelSpace:
         self._known(dataset)
         return list(self._classes[dataset])
 
-    def encode(self, mask: Tensor, dataset: str, ignore_index: int = 255, *, file: str | None = None) -> Tensor:
+    def encode(
+        self,
+        mask: Tensor,
+        dataset: str,
+        ignore_index: int = 255,
+        *,
+        file: str | None = None,
+        out: Tensor | None = None,
+    ) -> Tensor:
         """Turns a mask of local ids into global ids, by one look-up in a table of 256 entries.
 
         Args:
@@ -133,6 +141,7 @@ class LabelSpace:
             dataset: whose local ids these are.
             ignore_index: the local id that means "ignored".
             file: the mask's file, for the message of an error.
+            out: int64 tensor of the mask's shape, contiguous, to put the ids into; default: a new one.
 
         Returns:
             int64 global ids of the same shape, -1 where ignored.
@@ -152,7 +161,8 @@ class LabelSpace:
         mask = mask.int()
         # index_select: indexing with [mask] takes eight times as long
         table = self._table(dataset, ignore_index).to(mask.device)
-        encoded = table.index_select(0, mask.reshape(-1)).view(mask.shape)
+        encoded = mask.new_empty(mask.shape, dtype=torch.int64) if out is None else out
+        torch.index_select(table, 0, mask.reshape(-1), out=encoded.view(-1))
         if encoded.numel() and int(encoded.min()) == _UNKNOWN:  # the lowest of all ids
             raise self._bad_ids(dataset, mask[encoded == _UNKNOWN], file)
         return encoded

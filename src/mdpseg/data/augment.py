@@ -19,7 +19,9 @@ IGNORED = 255
 PADDING = 124
 
 
-def augment(image: Tensor, mask: Tensor, config: AugmentConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def augment(
+    image: Tensor, mask: Tensor, config: AugmentConfig, generator: torch.Generator, out: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Draws a training crop. The window is cut out before it is resized, so the cost follows the crop's size.
 
     Args:
@@ -27,6 +29,7 @@ def augment(image: Tensor, mask: Tensor, config: AugmentConfig, generator: torch
         mask: uint8 [H, W].
         config: ranges and probabilities.
         generator: where all random numbers come from.
+        out: uint8 [3, crop, crop] to put the image into, such as its place in a batch; default: a new tensor.
 
     Returns:
         image uint8 [3, crop, crop] and mask uint8 [crop, crop]; outside the image: grey and ignored.
@@ -42,7 +45,7 @@ def augment(image: Tensor, mask: Tensor, config: AugmentConfig, generator: torch
     image, mask = _resize_image(window.cut(image), window, factors), _resize_mask(window.cut(mask), window, mirrored)
     if mirrored:
         image = image.flip(-1)
-    return window.pad(image, PADDING), window.pad(mask, IGNORED)
+    return window.pad(image, PADDING, out), window.pad(mask, IGNORED)
 
 
 @dataclass(frozen=True)
@@ -71,15 +74,16 @@ class _Window:
         """The window of an image [..., H, W]."""
         return image[..., self.rows, self.columns]
 
-    def pad(self, cut: Tensor, value: int) -> Tensor:
-        """The crop [..., crop, crop] from the resized window [..., *size]."""
-        if self.size == (self.crop, self.crop):
-            return cut.contiguous()
+    def pad(self, cut: Tensor, value: int, out: Tensor | None = None) -> Tensor:
+        """The crop [..., crop, crop] from the resized window [..., *size]; into ``out``, where that is given."""
         height, width = self.size
+        if out is None:
+            out = cut.new_empty((*cut.shape[:-2], self.crop, self.crop))
+        if height < self.crop or width < self.crop:
+            out.fill_(value)
         top, left = (self.crop - height) // 2, (self.crop - width) // 2
-        padded = cut.new_full((*cut.shape[:-2], self.crop, self.crop), value)
-        padded[..., top : top + height, left : left + width] = cut
-        return padded
+        out[..., top : top + height, left : left + width] = cut
+        return out
 
 
 def _draw_window(height: int, width: int, config: AugmentConfig, at_scale: float, at_y: float, at_x: float) -> _Window:

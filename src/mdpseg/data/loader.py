@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from mdpseg.batch import Batch
 from mdpseg.config import AugmentConfig
@@ -86,11 +87,12 @@ class _Steps(Dataset[_Step | UserError]):
             self.ranks,
         )
         skipped: list[BadFileError] = []
-        items = [self._item(draws[place], skipped) for place in share.places]
-        images, targets, names = zip(*items, strict=True)
+        count, side = len(share.places), self.augmentation.crop
+        images, targets = _empty((count, 3, side, side), torch.uint8), _empty((count, side, side), torch.int64)
+        names = tuple(self._item(draws[place], images[i], targets[i], skipped) for i, place in enumerate(share.places))
         batch = Batch(
-            images=default_collate(list(images)),  # stacks, in a worker straight into shared memory
-            targets=default_collate(list(targets)),
+            images=images,
+            targets=targets,
             datasets=torch.tensor([draws[place].dataset for place in share.places]),
             boxes=torch.tensor([mix.box for mix in share.mixes]),
             region_partners=torch.tensor([mix.region_partner for mix in share.mixes]),
@@ -101,8 +103,8 @@ class _Steps(Dataset[_Step | UserError]):
         )
         return batch, skipped
 
-    def _item(self, draw: Draw, skipped: list[BadFileError]) -> tuple[Tensor, Tensor, str]:
-        """Image uint8 [3, crop, crop], targets int64 [crop, crop], name; adds to ``skipped``."""
+    def _item(self, draw: Draw, crop: Tensor, targets: Tensor, skipped: list[BadFileError]) -> str:
+        """Fills crop uint8 [3, crop, crop] and targets int64 [crop, crop]; adds to ``skipped``; gives the name."""
         reader = self.readers[draw.dataset]
         if self.skip:
             sample, faults = read_or_replace(reader, draw, self.draws)
@@ -111,10 +113,21 @@ class _Steps(Dataset[_Step | UserError]):
             sample = reader[draw.index]
         name = f"{reader.name}/{sample.id}"
         source = generator(self.draws.seed, draw.number, "augment")
-        image, mask = augment(sample.image, sample.mask, self.augmentation, source)
+        _, mask = augment(sample.image, sample.mask, self.augmentation, source, out=crop)
         if reader.label_set is None:
-            return image, unlabelled_targets(mask), name
-        return image, self.label_space.encode(mask, reader.label_set, file=name), name
+            targets.copy_(unlabelled_targets(mask))
+        else:
+            self.label_space.encode(mask, reader.label_set, file=name, out=targets)
+        return name
+
+
+def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """A tensor to be filled; a worker's lies in shared memory, or it would be copied on its way to the run."""
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=dtype)
+    size = math.prod(shape) * dtype.itemsize
+    storage: torch.UntypedStorage = torch.UntypedStorage._new_shared(size)  # type: ignore[no-untyped-call]
+    return torch.empty(0, dtype=dtype).set_(storage).view(shape)
 
 
 def batches(
