@@ -105,7 +105,7 @@ def test_probabilities_may_be_left_out(model):
 
 
 def test_probabilities_are_bounded(model, monkeypatch):
-    monkeypatch.setattr("mdpseg.model._MOST_PROBABILITIES", 4 * 5 * 40 * 40 * 2)
+    monkeypatch.setattr("mdpseg.engine.segment._MOST_PROBABILITIES", 4 * 5 * 40 * 40 * 2)
     images = [pixels(40, 40)] * 3
     assert len(model.predict(images[:2])) == 2
     with pytest.raises(UserError, match="probabilities=False"):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
-from itertools import groupby
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self, overload
 
@@ -13,39 +12,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from lightning_fabric import Fabric
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mdpseg import weights
-from mdpseg.config import EvalConfig, MethodConfig, PretrainConfig
+from mdpseg.config import EvalConfig, PretrainConfig
 from mdpseg.data.image import ImageLike, as_pixels
-from mdpseg.engine.blocks import blocks
 from mdpseg.engine.embedder import Embedder
 from mdpseg.engine.examples import Example, make_example, winning_offset
-from mdpseg.engine.inference import class_ids, class_probabilities
 from mdpseg.engine.runtime import Device, Precision, make_fabric
+from mdpseg.engine.segment import Segmentation, segment
 from mdpseg.errors import UserError
 from mdpseg.network import PrototypeClassifier, SegmentationNetwork
-from mdpseg.prototypes import Prototypes
+from mdpseg.prototypes import Prototypes, prototypes_of, with_prototypes
 from mdpseg.recipe import load
-
-# Bytes of the probabilities that one call returns.
-_MOST_PROBABILITIES = 2**31
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """What a model sees in an image.
-
-    Attributes:
-        mask: [H, W], index into ``classes``; uint8, or int64 where there are more than 255 classes.
-        classes: the K names.
-        probabilities: float32 [K, H, W], which sum to 1 over the classes; None if they were left out.
-    """
-
-    mask: NDArray[np.uint8] | NDArray[np.int64]
-    classes: list[str]
-    probabilities: NDArray[np.float32] | None
 
 
 class Similar(NamedTuple):
@@ -77,7 +56,7 @@ class SegmentationModel:
 
     def __init__(self, stored: weights.Weights, fabric: Fabric, taxonomy: str | None = None) -> None:
         self.stored, self._fabric = stored, fabric
-        self.prototypes = _prototypes(stored)
+        self.prototypes = prototypes_of(stored)
         self._base = stored.build().to(fabric.device).requires_grad_(False)
         self.embedder = Embedder(self._base, fabric)
         self._set_view(taxonomy)
@@ -108,7 +87,7 @@ class SegmentationModel:
             raise UserError(f"{path} holds no weights.safetensors; give the folder of a finished run.")
         stored = weights.load(file)
         finetuned = stored.head == "classifier" and len(stored.label_space.datasets) == 1
-        if not finetuned and not _has_prototypes(stored):
+        if not finetuned and prototypes_of(stored) is None:
             raise UserError(
                 f"{file} holds a pretraining without prototypes (objective supervised or multihead, or no step done); "
                 f"fine-tune it first (mdpseg finetune ... init={file})."
@@ -207,51 +186,15 @@ class SegmentationModel:
         """
         config = load(eval or {}, EvalConfig)
         if not isinstance(image, list):
-            return self._predict([image], config, probabilities, 1)[0]
+            return self._segment([image], config, probabilities, 1)[0]
         if batch_size < 1:
             raise UserError(f"batch_size is {batch_size}; expected at least 1.")
-        return self._predict(image, config, probabilities, batch_size)
+        return self._segment(image, config, probabilities, batch_size)
 
-    def _predict(
+    def _segment(
         self, images: Sequence[ImageLike], config: EvalConfig, probabilities: bool, batch_size: int
     ) -> list[Segmentation]:
-        found: list[Segmentation] = []
-        wanted = 0  # bytes of probabilities
-        for start in range(0, len(images), batch_size):
-            pixels = [as_pixels(image) for image in images[start : start + batch_size]]
-            wanted += sum(4 * len(self.classes) * one.shape[1] * one.shape[2] for one in pixels)
-            if probabilities and wanted > _MOST_PROBABILITIES:
-                raise UserError(
-                    f"The probabilities of {len(self.classes)} classes at every pixel would take over "
-                    f"{_MOST_PROBABILITIES >> 30} GiB; leave them out (probabilities=False), or give fewer or smaller "
-                    "images."
-                )
-            for _, alike in groupby(pixels, key=lambda one: one.shape):
-                found += self._predict_batch(torch.stack(list(alike)), config, probabilities)
-        return found
-
-    @torch.no_grad()
-    def _predict_batch(self, images: Tensor, config: EvalConfig, probabilities: bool) -> list[Segmentation]:
-        count, _, height, width = images.shape
-        dtype = np.uint8 if len(self.classes) <= 255 else np.int64
-        masks = np.empty((count, height, width), dtype)
-        shares = np.empty((count, len(self.classes), height, width), np.float32) if probabilities else None
-        for block in blocks(height, width):
-            part = images[:, :, *block.outer].to(self._fabric.device)
-            inner = block.within()
-            with self._fabric.autocast():
-                if shares is None:
-                    ids = class_ids(self.network, part, config)[:, *inner]
-                else:
-                    scores = class_probabilities(self.network, part, config)[:, :, *inner]
-                    shares[:, :, *block.inner] = scores.cpu().numpy()
-                    ids = scores.argmax(1)
-            masks[:, *block.inner] = ids.cpu().numpy()
-        nothing = [None] * count
-        return [
-            Segmentation(mask, list(self.classes), share)
-            for mask, share in zip(masks, nothing if shares is None else shares, strict=True)
-        ]
+        return segment(self.network, self.classes, images, config, self._fabric, probabilities, batch_size)
 
     def embed(self, image: ImageLike) -> Tensor:
         """The embeddings of an image's pixels: of a fine-tuned network its normalised decoder features.
@@ -350,33 +293,8 @@ class SegmentationModel:
         path = Path(path)
         if not path.parent.is_dir():
             raise UserError(f"There is no folder {path.parent}; make it first.")
-        stored, kept = self.stored, self.prototypes
-        if kept is not None:
-            added = {"sums": kept.sums, "examples": kept.examples, "offsets": kept.offsets}
-            stored = replace(
-                stored,
-                label_space=kept.label_space,
-                prototypes=kept.vectors,
-                present=kept.present,
-                added=added if bool(kept.added.any()) else {},
-                temperature=kept.temperature,
-            )
+        stored = self.stored if self.prototypes is None else with_prototypes(self.stored, self.prototypes)
         weights.save(path, stored)
-
-
-def _has_prototypes(stored: weights.Weights) -> bool:
-    return stored.head == "projection" and stored.present is not None and bool(stored.present.any())
-
-
-def _prototypes(stored: weights.Weights) -> Prototypes | None:
-    if stored.prototypes is None or stored.present is None or not _has_prototypes(stored):
-        return None
-    vectors, temperature = stored.prototypes.float(), stored.temperature or MethodConfig().temperature
-    trained = Prototypes.trained(stored.label_space, vectors, stored.present, temperature)
-    if not stored.added:
-        return trained
-    sums, examples, offsets = (stored.added[name] for name in ("sums", "examples", "offsets"))
-    return replace(trained, sums=sums, examples=examples, offsets=offsets)
 
 
 def _with_temperature_of(stored: weights.Weights, recipe: Path) -> weights.Weights:

@@ -9,8 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mdpseg.config import MethodConfig
 from mdpseg.errors import UserError
 from mdpseg.label_space import LabelSpace
+from mdpseg.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -133,3 +135,28 @@ class Prototypes:
         )
         wider = LabelSpace.concatenate(classes, catch_alls=space.catch_alls, catch_all_as=space.catch_all_as)
         return Prototypes(wider, vectors, present, self.temperature, sums, examples, offsets), place
+
+
+def prototypes_of(stored: Weights) -> Prototypes | None:
+    """The prototypes that weights hold; None for those of a fine-tuned network, or of a pretraining without."""
+    if stored.head != "projection" or stored.prototypes is None or stored.present is None or not stored.present.any():
+        return None
+    vectors, temperature = stored.prototypes.float(), stored.temperature or MethodConfig().temperature
+    trained = Prototypes.trained(stored.label_space, vectors, stored.present, temperature)
+    if not stored.added:
+        return trained
+    sums, examples, offsets = (stored.added[name] for name in ("sums", "examples", "offsets"))
+    return replace(trained, sums=sums, examples=examples, offsets=offsets)
+
+
+def with_prototypes(stored: Weights, prototypes: Prototypes) -> Weights:
+    """Weights with other prototypes, as :func:`prototypes_of` reads them back."""
+    added = {"sums": prototypes.sums, "examples": prototypes.examples, "offsets": prototypes.offsets}
+    return replace(
+        stored,
+        label_space=prototypes.label_space,
+        prototypes=prototypes.vectors,
+        present=prototypes.present,
+        added=added if bool(prototypes.added.any()) else {},
+        temperature=prototypes.temperature,
+    )
