@@ -37,7 +37,11 @@ CASES = {
     ("torchvision", "encoder"): ENCODERS[:1],
     ("mmseg", "encoder"): ENCODERS[:1],
     ("smp", "network"): (*ENCODERS, ("tf_efficientnet_lite0", "unet")),
-    ("onnx", "network"): (*ENCODERS, ("tf_efficientnet_lite0", "unet")),
+    ("onnx", "network"): (
+        *ENCODERS,
+        ("tf_efficientnet_lite0", "unet"),
+        ("resnet18", "pspnet"),
+    ),
     ("safetensors", "encoder"): ENCODERS[-1:],
     ("safetensors", "network"): ENCODERS[-1:],
 }

@@ -39,6 +39,16 @@ def test_every_decoder_goes_with_every_encoder(encoder, decoder):
         assert made.logits(images(2, 3, side, side)).shape == (2, 5, side, side)
 
 
+def test_pan_refuses_small_crops_and_pads_small_images():
+    made = network(decoder="pan").eval()
+    made.set_classifier(5)
+    with pytest.raises(UserError, match=r"pan takes no image under 128 x 128 .* 128 x 96; set augment.crop=128"):
+        made.features(images(1, 3, 128, 96))
+    with torch.no_grad():
+        assert made.logits(images(1, 3, 50, 200)).shape == (1, 5, 50, 200)
+        assert made.pad(images(1, 3, 50, 200)).shape == (1, 3, 128, 224)
+
+
 OWN_WIDTHS = ("unet", "unetplusplus", "linknet")
 
 

@@ -17,6 +17,8 @@ from mdpseg.errors import UserError
 
 # Sides of the input are padded to a multiple of this: the largest stride of an encoder.
 STRIDE = 32
+# PAN halves its map, at stride 16, three times.
+_LEAST_SIDE = {"pan": 128}
 
 
 class SegmentationNetwork(nn.Module):
@@ -85,8 +87,15 @@ class SegmentationNetwork(nn.Module):
         """Decoder features [B, C, h, w] of uint8 (or 0..255 float) images [B, 3, H, W]; H and W multiples of 32.
 
         Raises:
-            UserError: the encoder is made for one size alone, and it is not this one.
+            UserError: the encoder is made for one size alone, and it is not this one; or the decoder takes no image
+                as small as this.
         """
+        least = _LEAST_SIDE.get(self.config.decoder, 0)
+        if min(images.shape[-2:]) < least:
+            raise UserError(
+                f"Decoder {self.config.decoder} takes no image under {least} x {least} pixels, and this one has "
+                f"{images.shape[-2]} x {images.shape[-1]}; set augment.crop={least} or more, or choose another decoder."
+            )
         # in place: one allocation instead of four
         pixels = images.to(torch.float32, copy=True).div_(255).sub_(self.mean).div_(self.std)
         try:
@@ -123,8 +132,9 @@ class SegmentationNetwork(nn.Module):
         return output[..., :height, :width]
 
     def pad(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W] as float32, with grey below and to the right up to multiples of 32."""
-        below, right = (-side % STRIDE for side in images.shape[-2:])
+        """Images [B, 3, H, W] as float32, with grey below and to the right up to sides that the network takes."""
+        least = _LEAST_SIDE.get(self.config.decoder, 0)
+        below, right = (max(-side % STRIDE, least - side) for side in images.shape[-2:])
         if images.shape[-2] + below == images.shape[-1] + right == STRIDE:
             right += STRIDE  # a group norm refuses maps of a single value
         return F.pad(images.float(), (0, right, 0, below), value=float(self.mean.mean() * 255))
