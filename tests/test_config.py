@@ -157,3 +157,13 @@ def test_the_published_scheme_is_a_word_and_may_be_changed():
     assert changed == paper.model_copy(update={"momentum": 0.99})
     with pytest.raises(UserError, match=r"method.scheme is 'paper'"):
         load({**recipe, "method": "paper"}, PretrainConfig)
+
+
+def test_off_needs_no_quotes(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    dataset = "{name: a, reader: folder, path: a}"
+    recipe.write_text(f"out: run\ndatasets: [{dataset}]\niterations: 1\nmethod: {{mixing: off}}\n")
+    method = load(recipe, PretrainConfig, ["method.sparse_coding=off"]).method
+    assert (method.mixing, method.sparse_coding) == ("off", "off")
+    with pytest.raises(UserError, match=r"mixing is True"):
+        load(recipe, PretrainConfig, ["method.mixing=on"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mdpseg.config.base import Positive, Settings
 
@@ -77,6 +77,11 @@ class MethodConfig(Settings):
     pseudo_label_threshold: Annotated[float, Field(ge=0, le=1)] = Field(
         0.7, description="A pixel without label takes its nearest prototype's class above this probability (ours)."
     )
+
+    @field_validator("sparse_coding", "mixing", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        return "off" if value is False else value  # as YAML reads a bare off
 
     @model_validator(mode="before")
     @classmethod
