@@ -23,7 +23,7 @@ SUPERVISED = ["method.objective=supervised", "optim.clip=5"]
 PAPER = ["method.scheme=mdp-paper", "method.momentum=0.99", "optim.clip=5", "network.projection=mlp"]
 BANK = ["method.prototypes=bank", "method.denominator=no_lookalikes"]
 LEARNED = ["method.prototypes=learned", "method.denominator=own_dataset"]
-IMAGENET_RATES = ("0.02", "0.05", "0.1", "0.13", "0.2")
+IMAGENET_RATES = ("0.01", "0.02", "0.05", "0.1", "0.13", "0.2")
 # Settings beside the defaults; None: no pretraining.
 TRIALS: dict[str, list[str] | None] = {
     "scratch": None,
@@ -37,6 +37,7 @@ TRIALS: dict[str, list[str] | None] = {
     **{f"imagenet-supervised-{r}": ["init=imagenet", *SUPERVISED, f"optim.lr={r}"] for r in IMAGENET_RATES},
     **{f"imagenet-learned-{r}": ["init=imagenet", *LEARNED, f"optim.lr={r}"] for r in IMAGENET_RATES},
     **{f"imagenet-paper-{r}": ["init=imagenet", *PAPER, f"optim.lr={r}"] for r in IMAGENET_RATES},
+    "learned-0.13-pull": [*LEARNED, "optim.lr=0.13", "method.sparse_coding=pull"],
     "learned-0.13-no-pull": [*LEARNED, "optim.lr=0.13", "method.sparse_coding=off"],
     "imagenet-learned-0.05-no-pull": ["init=imagenet", *LEARNED, "optim.lr=0.05", "method.sparse_coding=off"],
     "imagenet-bank-0.13": ["init=imagenet", *BANK, "optim.lr=0.13"],
