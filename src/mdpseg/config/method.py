@@ -59,8 +59,8 @@ class MethodConfig(Settings):
         description="Of the momentum network (P: there is one); 0: the network's own embeddings fill the bank.",
     )
     sparse_coding: Literal["off", "pull", "no_push"] = Field(
-        "pull",
-        description="Similar other classes: as any, a little attractive (formula ours), or never pushed (ours).",
+        "off",
+        description="Similar other classes: as any, a little attractive (P; formula ours), or never pushed (ours).",
     )
     sparse_k: Positive = Field(3, description="How many similar classes sparse coding counts.")
     sparse_weight: Annotated[float, Field(ge=0)] = Field(0.1, description="Weight of the pull (P: low).")

@@ -151,7 +151,7 @@ ROWS: tuple[Row, ...] = (
     _one("F15", "ours with the published momentum", _TWO, "mdp", momentum=0.99),
     _one("F16", "ours with region and pixel mixing", _TWO, "mdp", mixing="both"),
     _one("F17", "ours without mixing", _TWO, "mdp", mixing="off"),
-    _one("F18", "ours without sparse coding", _TWO, "mdp", sparse_coding="off"),
+    _one("F18", "ours with sparse coding", _TWO, "mdp", sparse_coding="pull"),
     _one("F19", "supervised union cross-entropy without mixing", _TWO, "supervised", mixing="off"),
 )
 
