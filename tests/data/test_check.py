@@ -56,6 +56,13 @@ def test_a_clean_dataset(tmp_path):
     assert "No problems in 10 images." in report.text(5)
 
 
+def test_of_many_absent_classes_the_first_are_named(tmp_path):
+    recipe = dataset(tmp_path / "d")
+    (tmp_path / "d/classes.txt").write_text("".join(f"class {number}\n" for number in range(30)))
+    wrong = found(recipe, tmp_path).problems[0].wrong
+    assert wrong == "27 of 30 classes have no pixel (" + ", ".join(f"class {n}" for n in range(3, 11)) + " ...)"
+
+
 def spoil(root):
     """Every problem that a file may have, and what must be said of it: kind -> texts."""
     images, masks = root / "images", root / "masks"

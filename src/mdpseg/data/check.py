@@ -26,6 +26,9 @@ from mdpseg.recipe import load_any
 
 AnyConfig = PretrainConfig | FinetuneConfig | EvaluateConfig
 
+# The table of class shares has all of them; a message is for reading.
+_MOST_NAMES = 8
+
 
 @dataclass
 class Part:
@@ -183,7 +186,8 @@ def _examine(part: Part, workers: int) -> Iterator[Problem]:
         yield from (Problem.of(fault, part.title) for fault in seen.faults)
     absent = part.shares.absent() if part.shares is not None else []
     if absent:
-        wrong = f"{len(absent)} of {len(part.reader.classes)} classes have no pixel ({', '.join(absent)})"
+        names = ", ".join(absent[:_MOST_NAMES]) + (" ..." if absent[_MOST_NAMES:] else "")
+        wrong = f"{len(absent)} of {len(part.reader.classes)} classes have no pixel ({names})"
         yield Problem("absent", part.title, "", wrong, "add images that show them, or leave them out of the class list")
 
 

@@ -23,8 +23,9 @@ def listing(rows: Sequence[Row], preset: Preset, measured: Path) -> Table:
     finished = {result.key for result in scores if result.when == "late"}
     seeds = sorted({result.seed for result in scores} | {0})
     table = Table(title=f"Preset {preset.name}")
-    for name in ("row", "what", "pretraining", "epochs", "targets", "seeds measured"):
-        table.add_column(name)
+    table.add_column("row", no_wrap=True)
+    for name in ("what", "pretraining", "epochs", "targets", "seeds measured"):
+        table.add_column(name, overflow="fold")  # a narrow terminal cuts nothing off
     for row in rows:
         done = [seed for seed in seeds if all(cell.key in finished for cell in cells_of([row], preset, [seed]))]
         targets = ", ".join(columns_of(row, preset))
