@@ -113,8 +113,8 @@ def train(method):
                 parameter.data -= 0.1 * parameter.grad
         objective.after_step()
     gradients = {name: p.grad.clone() for name, p in objective.named_parameters() if p.grad is not None}
-    bank = dict(objective.bank.state_dict()) if hasattr(objective, "bank") else {}
-    prototypes = objective.bank.prototypes() if hasattr(objective, "bank") else ()
+    bank = dict(objective.bank.state_dict()) if getattr(objective, "bank", None) else {}
+    prototypes = tuple(t.detach() for t in objective.prototypes()) if hasattr(objective, "bank") else ()
     return losses, gradients, bank, prototypes
 
 

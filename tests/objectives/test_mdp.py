@@ -90,7 +90,8 @@ def test_a_batch_without_labels_gives_0_and_harms_nothing(bank, prototypes, spar
     objective.after_step()
     for name, parameter in objective.named_parameters():
         assert torch.allclose(parameter, before[name], atol=1e-6), name
-    assert len(objective.bank.entries()[1]) == 0
+    assert not objective.seen.any()
+    assert objective.bank is None or len(objective.bank.entries()[1]) == 0
 
 
 @pytest.mark.parametrize("bank", ["class", "region", "none"])
@@ -160,11 +161,11 @@ def test_the_loss_of_a_blended_image_is_the_blend_of_two_losses(settings):
     if settings.get("bank") != "none":
         for seed in range(5):  # so that every class has entries
             objective(mix_batch(two_datasets(seed=seed)))
-        assert objective.bank.prototypes()[1].all()
+        assert objective.prototypes()[1].all()
     lam = 0.3
     mixed = mix_batch(two_datasets(lam=lam))
     # one label at a time, on the same blended pixels, which must not enter the bank
-    entries = objective.bank.entries()
+    entries = objective.bank.entries() if settings.get("bank") == "region" else ()
     keys = objective.momentum_network(mixed.images)
     embeddings = objective.network(mixed.images)
 
@@ -323,6 +324,22 @@ def test_union_cross_entropy_beside_the_contrast():
     assert plain.classifier is None
 
 
-def test_its_state_holds_networks_bank_and_prototypes_only():
-    state = made(prototypes="learned").state_dict()
-    assert {name.split(".")[0] for name in state} == {"network", "momentum_network", "bank", "learned", "seen"}
+@pytest.mark.parametrize(
+    "prototypes, parts", [("bank", {"bank"}), ("learned", {"learned"}), ("mixed", {"bank", "learned"})]
+)
+def test_its_state_holds_networks_and_what_its_prototypes_come_from(prototypes, parts):
+    state = made(prototypes=prototypes).state_dict()
+    assert {name.split(".")[0] for name in state} == {"network", "momentum_network", "seen"} | parts
+
+
+def test_learned_prototypes_alone_count_as_seen_what_a_bank_would_have_taken_in():
+    with_bank, without = made(prototypes="mixed"), made(prototypes="learned")
+    counts = []
+    for seed, lam in enumerate([0.5, [1.0, 0.5, 0.5, 0.5], 1.0]):
+        batch = mix_batch(two_datasets(lam, seed))
+        with_bank(batch), without(batch)
+        assert torch.equal(without.seen, with_bank.seen)
+        assert torch.equal(without.seen, with_bank.bank.prototypes()[1])
+        assert torch.equal(without.prototypes()[1], without.seen)
+        counts.append(int(without.seen.sum()))
+    assert 0 == counts[0] < counts[1] <= len(A) < counts[2]

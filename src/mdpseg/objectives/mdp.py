@@ -43,24 +43,22 @@ class MDP(nn.Module):
         self.network, self.label_space, self.config, self.unlabelled = network, label_space, config, unlabelled
         self.momentum_network = momentum_copy(network) if config.momentum else None
         dim, classes = network.config.embedding_dim, label_space.num_classes
-        self.bank = RegionBank(config.bank_size, dim, classes, config.bank_policy)
-        self.learned = nn.Parameter(F.normalize(torch.randn(classes, dim), dim=1)) if self._learns_prototypes else None
+        learns = config.bank == "class" and config.prototypes != "bank"
+        self.learned = nn.Parameter(F.normalize(torch.randn(classes, dim), dim=1)) if learns else None
+        only_learns = learns and config.prototypes == "learned"
+        self.bank = None if only_learns else RegionBank(config.bank_size, dim, classes, config.bank_policy)
         self.classifier = Classifier(network.feature_channels, classes) if config.supervised_share else None
         self.register_buffer("seen", torch.zeros(classes, dtype=torch.bool))  # whether a class had a pixel so far
         self.register_buffer("denominator", label_space.denominator(config.denominator), persistent=False)
         self.register_buffer("not_private", label_space.denominator("all"), persistent=False)
         self.register_buffer("dataset_of_class", label_space.dataset_of_class(), persistent=False)
 
-    @property
-    def _learns_prototypes(self) -> bool:
-        return self.config.bank == "class" and self.config.prototypes != "bank"
-
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The loss of a mixed batch, and its parts."""
         features = self.network.features(batch.images)  # [B, C, h, w]
         embeddings = self.network.head(features)  # [B, D, h, w]
         keys = self._keys(batch.images, embeddings)
-        self._fill_bank(keys, batch)
+        self._take_in(keys, batch)
         losses = self._contrast(batch, embeddings, keys)
         if self.classifier is not None:
             supervised = supervised_loss(batch, features, self.classifier, self.label_space)
@@ -87,6 +85,7 @@ class MDP(nn.Module):
         wide, k, weight = self.not_private, self.config.sparse_k, self.config.sparse_weight
         pulled = self.config.sparse_coding == "pull"
         if self.config.bank == "region":
+            assert self.bank is not None
             loss = contrast = pixel_to_region(
                 *pixels, *self.bank.entries(), tau, denominator=denominator, weights=weights
             )
@@ -118,17 +117,20 @@ class MDP(nn.Module):
         keys: Tensor = self.momentum_network(images)
         return keys
 
-    def _fill_bank(self, keys: Tensor, batch: Batch) -> None:
-        """Pushes the region embeddings of this batch's images, before the loss: its classes then have prototypes.
+    def _take_in(self, keys: Tensor, batch: Batch) -> None:
+        """Before the loss: notes the classes of this batch, which then have prototypes, and pushes its regions.
 
         An image's embeddings are made whole where the image is; so the processes of a run tell each other these, and
         push the same ones in the same order, that of the draws.
         """
         whole = (batch.lam == 1).nonzero()[:, 0]  # blended images are no example of any class
-        targets = at_size(batch.targets, (keys.shape[2], keys.shape[3]))
-        regions, classes = region_means(keys[whole], targets[whole], self.label_space.num_classes)
-        classes = ranks.rows(classes)
-        self.bank.push(ranks.rows(regions), classes)
+        targets = at_size(batch.targets, (keys.shape[2], keys.shape[3]))[whole]
+        if self.bank is None:  # nothing reads it where prototypes are learned alone
+            classes = ranks.rows(torch.bincount(targets[targets >= 0]).nonzero()[:, 0])
+        else:
+            regions, classes = region_means(keys[whole], targets, self.label_space.num_classes)
+            classes = ranks.rows(classes)
+            self.bank.push(ranks.rows(regions), classes)
         self.seen.index_fill_(0, classes, True)
 
     def prototypes(self) -> tuple[Tensor, Tensor]:
@@ -136,12 +138,12 @@ class MDP(nn.Module):
 
         Learned ones have a gradient.
         """
-        means, present = self.bank.prototypes()
         if self.learned is None:
-            return means, present
+            assert self.bank is not None
+            return self.bank.prototypes()
         learned = F.normalize(self.learned.float(), dim=1)
-        if self.config.prototypes == "mixed":
-            learned = F.normalize(means + learned, dim=1)
+        if self.bank is not None:  # mixed
+            learned = F.normalize(self.bank.prototypes()[0] + learned, dim=1)
         return learned, self.seen
 
     def _denominator(self, prototypes: Tensor) -> Tensor:

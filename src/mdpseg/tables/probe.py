@@ -67,7 +67,7 @@ def make_objective(
         return Finetune(network, label_space).train()
     unlabelled = any(dataset.unlabelled for dataset in config.datasets)
     objective = pretraining_objective(network, label_space, config.method, unlabelled=unlabelled)
-    if isinstance(objective, MDP):
+    if isinstance(objective, MDP) and objective.bank is not None:
         regions = F.normalize(torch.randn_like(objective.bank.regions), dim=1)
         objective.bank.push(regions, torch.randint(label_space.num_classes, (len(regions),)))
     return objective.train()
