@@ -37,7 +37,6 @@ TRIALS: dict[str, list[str] | None] = {
     **{f"imagenet-supervised-{r}": ["init=imagenet", *SUPERVISED, f"optim.lr={r}"] for r in IMAGENET_RATES},
     **{f"imagenet-learned-{r}": ["init=imagenet", *LEARNED, f"optim.lr={r}"] for r in IMAGENET_RATES},
     **{f"imagenet-paper-{r}": ["init=imagenet", *PAPER, f"optim.lr={r}"] for r in IMAGENET_RATES},
-    "learned-0.13-pull": [*LEARNED, "optim.lr=0.13", "method.sparse_coding=pull"],
     "learned-0.13-no-pull": [*LEARNED, "optim.lr=0.13", "method.sparse_coding=off"],
     "imagenet-learned-0.05-no-pull": ["init=imagenet", *LEARNED, "optim.lr=0.05", "method.sparse_coding=off"],
     "imagenet-bank-0.13": ["init=imagenet", *BANK, "optim.lr=0.13"],

@@ -182,19 +182,15 @@ class SegmentationModel:
             a :class:`Segmentation`, or a list of them in the same order.
 
         Raises:
-            UserError: an image cannot be read or is no image, or the probabilities would take more than 2 GiB.
+            UserError: an image cannot be read or is no image, the probabilities would take more than 2 GiB, or
+                ``batch_size`` is under 1.
         """
-        config = load(eval or {}, EvalConfig)
         if not isinstance(image, list):
-            return self._segment([image], config, probabilities, 1)[0]
+            return self.predict([image], batch_size=1, eval=eval, probabilities=probabilities)[0]
+        config = load(eval or {}, EvalConfig)
         if batch_size < 1:
             raise UserError(f"batch_size is {batch_size}; expected at least 1.")
-        return self._segment(image, config, probabilities, batch_size)
-
-    def _segment(
-        self, images: Sequence[ImageLike], config: EvalConfig, probabilities: bool, batch_size: int
-    ) -> list[Segmentation]:
-        return segment(self.network, self.classes, images, config, self._fabric, probabilities, batch_size)
+        return segment(self.network, self.classes, image, config, self._fabric, probabilities, batch_size)
 
     def embed(self, image: ImageLike) -> Tensor:
         """The embeddings of an image's pixels: of a fine-tuned network its normalised decoder features.

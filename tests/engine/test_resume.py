@@ -184,6 +184,15 @@ def test_a_run_is_not_resumed_as_another_one(override, named, tmp_path, pretrain
     assert {file.name: file.read_bytes() for file in out.iterdir() if file.name != "log.txt"} == before
 
 
+def test_a_bank_goes_into_the_checkpoint_and_keeps_its_size(tmp_path):
+    banked = tiny.pretraining(tmp_path / "run", method={"prototypes": "bank", "bank_size": 64})
+    run("pretrain", banked)
+    state = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
+    assert {"bank.regions", "bank.classes", "bank.position"} <= set(state["objective"])
+    with pytest.raises(UserError, match="method"):
+        run("pretrain", banked, "resume=true", "iterations=5", "method.bank_size=32")
+
+
 def test_a_damaged_checkpoint_is_named_and_kept(tmp_path, pretrained):
     out = tmp_path / "run"
     shutil.copytree(pretrained, out)
