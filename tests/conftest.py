@@ -49,7 +49,6 @@ def segmenting(tmp_path_factory: pytest.TempPathFactory) -> Path:
     worlds = [tiny.toy(world, count=200) for world in ("coarse", "fine")]
     recipe = tiny.pretraining(out, datasets=worlds, iterations=150, batch_size=8, network=tiny.FAST_NETWORK)
     recipe |= {"augment": {"crop": 64, "scale": [0.8, 1.25]}, "log_every": 50}
-    recipe["method"] = {"bank_size": 1024, "momentum": 0.99}
     return mdpseg.pretrain(recipe).out
 
 

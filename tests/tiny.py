@@ -40,7 +40,7 @@ def pretraining(out: Path, **more: Any) -> dict[str, Any]:
         "workers": 0,
         "network": dict(NETWORK),
         "augment": {"crop": 32},
-        "method": {"bank_size": 64, "momentum": 0.99},
+        "method": {"prototypes": "mixed", "bank_size": 64, "momentum": 0.99},
         "log_every": 1,
         **more,
     }

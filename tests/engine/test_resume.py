@@ -168,7 +168,7 @@ def test_more_iterations_continue_a_finished_run(tmp_path):
         ("seed=5", "seed"),
         ("batch_size=2", "batch_size"),
         ("network.decoder=unet", "network"),
-        ("method.prototypes=mixed", "method"),
+        ("method.prototypes=learned", "method"),
         ("method.prototypes=bank", "method"),
         ("method.objective=supervised", "method"),
         ("optim.optimiser=adamw", "optim"),

@@ -71,8 +71,7 @@ def test_the_checkpoint_holds_tensors_and_numbers_only(pretrained):
     assert state["metrics_bytes"] == (pretrained / "metrics.jsonl").stat().st_size
     assert {"torch", "python", "numpy"} <= set(state["random"][0])
     assert any(name.startswith("momentum_network.") for name in state["objective"])
-    assert {"learned", "seen"} <= set(state["objective"])
-    assert not any(name.startswith("bank.") for name in state["objective"])  # learned prototypes keep none
+    assert {"learned", "seen", "bank.regions"} <= set(state["objective"])
 
 
 def test_the_weights_carry_label_space_and_prototypes(pretrained):

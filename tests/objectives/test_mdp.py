@@ -166,13 +166,12 @@ def test_the_loss_of_a_blended_image_is_the_blend_of_two_losses(settings):
     mixed = mix_batch(two_datasets(lam=lam))
     # one label at a time, on the same blended pixels, which must not enter the bank
     entries = objective.bank.entries() if settings.get("bank") == "region" else ()
-    keys = objective.momentum_network(mixed.images)
     embeddings = objective.network(mixed.images)
 
     def loss_of(targets):
         small = at_size(targets, (4, 4))
         if settings.get("bank") == "none":
-            return pixel_to_pixel(embeddings, small, keys, 0.07)
+            return pixel_to_pixel(embeddings, small, objective.momentum_network(mixed.images), 0.07)
         rows = pixel_rows(embeddings), small.flatten()
         denominator = SPACE.denominator(settings.get("denominator", "all"))
         if settings.get("bank") == "region":
@@ -325,11 +324,24 @@ def test_union_cross_entropy_beside_the_contrast():
 
 
 @pytest.mark.parametrize(
-    "prototypes, parts", [("bank", {"bank"}), ("learned", {"learned"}), ("mixed", {"bank", "learned"})]
+    "prototypes, parts",
+    [
+        ("bank", {"momentum_network", "bank"}),
+        ("learned", {"learned"}),
+        ("mixed", {"momentum_network", "bank", "learned"}),
+    ],
 )
-def test_its_state_holds_networks_and_what_its_prototypes_come_from(prototypes, parts):
+def test_its_state_holds_the_network_and_what_its_prototypes_come_from(prototypes, parts):
     state = made(prototypes=prototypes).state_dict()
-    assert {name.split(".")[0] for name in state} == {"network", "momentum_network", "seen"} | parts
+    assert {name.split(".")[0] for name in state} == {"network", "seen"} | parts
+
+
+def test_there_is_a_momentum_network_only_where_something_asks_for_its_embeddings():
+    config = MethodConfig(prototypes="learned", momentum=0.9)
+    assert MDP(tiny.TinyNetwork(), SPACE, config).momentum_network is None
+    assert MDP(tiny.TinyNetwork(), SPACE, config, unlabelled=True).momentum_network is not None
+    pixels = MethodConfig(prototypes="learned", momentum=0.9, bank="none")
+    assert MDP(tiny.TinyNetwork(), SPACE, pixels).momentum_network is not None
 
 
 def test_learned_prototypes_alone_count_as_seen_what_a_bank_would_have_taken_in():

@@ -21,10 +21,9 @@ LOW = 0.15  # of 11 classes; so that the random networks here find some labels a
 
 def made(pseudo_label_threshold=LOW, seed=0, **settings):
     """As in test_mdp, but for batches with unlabelled images; its bank knows every class."""
-    plain = made_without(seed, pseudo_label_threshold=pseudo_label_threshold, **settings)
+    config = made_without(pseudo_label_threshold=pseudo_label_threshold, **settings).config
     torch.manual_seed(seed)
-    objective = MDP(tiny.TinyNetwork(), SPACE, plain.config, unlabelled=True)
-    objective.load_state_dict(plain.state_dict())
+    objective = MDP(tiny.TinyNetwork(), SPACE, config, unlabelled=True)
     for step in range(5):
         objective(mix_batch(tiny.batch(torch.cat([labels(A, 2, step), labels(B, 2, step)]), [0, 0, 1, 1], seed=step)))
     return objective

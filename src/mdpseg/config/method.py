@@ -56,7 +56,8 @@ class MethodConfig(Settings):
     temperature: Annotated[float, Field(gt=0)] = Field(0.07, description="tau (P).")
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0,
-        description="Of the momentum network (P: there is one); 0: the network's own embeddings fill the bank.",
+        description="Of the momentum network (P: there is one), which fills the bank and labels images without labels; "
+        "0: the network itself does. There is none where prototypes are `learned` and every image has labels.",
     )
     sparse_coding: Literal["off", "pull", "no_push"] = Field(
         "off",

@@ -41,11 +41,12 @@ class MDP(nn.Module):
         super().__init__()
         network.set_projection()
         self.network, self.label_space, self.config, self.unlabelled = network, label_space, config, unlabelled
-        self.momentum_network = momentum_copy(network) if config.momentum else None
         dim, classes = network.config.embedding_dim, label_space.num_classes
         learns = config.bank == "class" and config.prototypes != "bank"
-        self.learned = nn.Parameter(F.normalize(torch.randn(classes, dim), dim=1)) if learns else None
         only_learns = learns and config.prototypes == "learned"
+        keys_are_read = not only_learns or unlabelled
+        self.momentum_network = momentum_copy(network) if config.momentum and keys_are_read else None
+        self.learned = nn.Parameter(F.normalize(torch.randn(classes, dim), dim=1)) if learns else None
         self.bank = None if only_learns else RegionBank(config.bank_size, dim, classes, config.bank_policy)
         self.classifier = Classifier(network.feature_channels, classes) if config.supervised_share else None
         self.register_buffer("seen", torch.zeros(classes, dtype=torch.bool))  # whether a class had a pixel so far
