@@ -61,6 +61,24 @@ def compare(sides: dict[str, Callable[[], object]], rounds: int, warmup: int = 1
     return seconds
 
 
+def apart(side: Callable[[], object]) -> Callable[[], object]:
+    """Runs ``side`` in a process of its own, forked now, at each call: what one side sets there, no other has."""
+    here, there = multiprocessing.get_context("fork").Pipe()
+    multiprocessing.get_context("fork").Process(target=_serve, args=(side, there), daemon=True).start()
+
+    def call() -> object:
+        here.send(None)
+        return here.recv()
+
+    return call
+
+
+def _serve(side: Callable[[], object], asked: multiprocessing.connection.Connection) -> None:
+    while True:
+        asked.recv()
+        asked.send(side())
+
+
 def peak_memory(side: Callable[[], object]) -> float:
     """The most memory (MB) that ``side`` held beyond what stood before it; run in a forked child. Linux only."""
     here, there = multiprocessing.get_context("fork").Pipe(duplex=False)

@@ -21,6 +21,7 @@ from mdpseg.data.loader import Reader
 from mdpseg.data.open import open_dataset
 from mdpseg.data.readers.pairs import Sample
 from mdpseg.data.workers import leave_signals_to_the_run
+from mdpseg.engine.freed_memory import keep_freed_memory
 from mdpseg.engine.inference import class_ids, quick_pointwise
 from mdpseg.engine.runtime import make_fabric
 from mdpseg.errors import UserError
@@ -102,6 +103,8 @@ def score_network(
         UserError: an image or mask cannot be read.
     """
     network.eval()
+    if fabric.device.type == "cpu":
+        keep_freed_memory()
     confusion = ConfusionMatrix(len(reader.classes), fabric.device)
     loader = DataLoader(
         _Images(reader),

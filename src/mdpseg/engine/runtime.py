@@ -15,6 +15,7 @@ from lightning_fabric.strategies import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 
 from mdpseg.config import RunConfig
+from mdpseg.engine.freed_memory import keep_freed_memory
 from mdpseg.errors import UserError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -44,6 +45,8 @@ def make_training_fabric(config: RunConfig) -> Fabric:
         UserError: devices are asked for that are not there, or that do not go together.
     """
     chosen = _device(config.device)
+    if chosen == "cpu":
+        keep_freed_memory()
     devices, nodes = _world(config)
     if config.sync_batchnorm and chosen != "cuda":
         raise UserError(
