@@ -15,8 +15,8 @@ from lightning_fabric.strategies import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 
 from mdpseg.config import RunConfig
-from mdpseg.engine.freed_memory import keep_freed_memory
 from mdpseg.errors import UserError
+from mdpseg.freed_memory import keep_freed_memory
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16"]

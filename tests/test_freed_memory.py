@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
-from mdpseg.engine.freed_memory import keep_freed_memory
+from mdpseg.freed_memory import keep_freed_memory
 
 # 64 MB, freed and taken again: malloc would give such blocks back at once, and all their pages be new the next time
 FAULTS = """
 import resource, sys
 import torch
-from mdpseg.engine.freed_memory import keep_freed_memory
+from mdpseg.freed_memory import keep_freed_memory
 
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
