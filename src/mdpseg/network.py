@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mdpseg import encoders
 from mdpseg.config import NetworkConfig
 from mdpseg.errors import UserError
+from mdpseg.unit_length import unit_length
 
 # Sides of the input are padded to a multiple of this: the largest stride of an encoder.
 STRIDE = 32
@@ -184,7 +185,7 @@ class Projection(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Projects and normalises."""
-        return F.normalize(self.layers(features).float(), dim=1)
+        return unit_length(self.layers(features).float())
 
 
 class Classifier(nn.Sequential):
