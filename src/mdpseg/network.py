@@ -19,7 +19,7 @@ from mdpseg.unit_length import unit_length
 # Sides of the input are padded to a multiple of this: the largest stride of an encoder.
 STRIDE = 32
 # PAN halves its map, at stride 16, three times.
-_LEAST_SIDE = {"pan": 128}
+LEAST_SIDE = {"pan": 128}
 
 
 class SegmentationNetwork(nn.Module):
@@ -91,7 +91,7 @@ class SegmentationNetwork(nn.Module):
             UserError: the encoder is made for one size alone, and it is not this one; or the decoder takes no image
                 as small as this.
         """
-        least = _LEAST_SIDE.get(self.config.decoder, 0)
+        least = LEAST_SIDE.get(self.config.decoder, 0)
         if min(images.shape[-2:]) < least:
             raise UserError(
                 f"Decoder {self.config.decoder} takes no image under {least} x {least} pixels, and this one has "
@@ -134,7 +134,7 @@ class SegmentationNetwork(nn.Module):
 
     def pad(self, images: Tensor) -> Tensor:
         """Images [B, 3, H, W] as float32, with grey below and to the right up to sides that the network takes."""
-        least = _LEAST_SIDE.get(self.config.decoder, 0)
+        least = LEAST_SIDE.get(self.config.decoder, 0)
         below, right = (max(-side % STRIDE, least - side) for side in images.shape[-2:])
         if images.shape[-2] + below == images.shape[-1] + right == STRIDE:
             right += STRIDE  # a group norm refuses maps of a single value

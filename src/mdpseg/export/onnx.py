@@ -26,14 +26,13 @@ from mdpseg.export.pooling import with_plain_pooling
 from mdpseg.export.source import Source
 from mdpseg.files import write_whole
 from mdpseg.metrics import ConfusionMatrix
-from mdpseg.network import STRIDE, SegmentationNetwork
+from mdpseg.network import LEAST_SIDE, STRIDE, SegmentationNetwork
 from mdpseg.recipe import load
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 # Tried on after export: batch, height, width; the first is what it is traced with, of different sides on purpose.
-# Torch's own PAN takes no side under 128.
 _SIZES = ((2, 160, 224), (1, 192, 128), (3, 139, 258))
 _CLOSE = 1e-3  # of the logits' largest
 _INSTEAD = "Another encoder may do; --to safetensors takes any network."
@@ -46,13 +45,21 @@ class Whole(nn.Module):
         super().__init__()
         self.network = network
         self.grey = float(network.mean.mean() * 255)
+        self.least = LEAST_SIDE.get(network.config.decoder, 0)
 
     def forward(self, images: Tensor) -> Tensor:
         """Float32 images [B, 3, H, W] of 0..255 to logits [B, K, H, W]."""
         height, width = images.shape[-2:]
-        padded = F.pad(images, (0, -width % STRIDE, 0, -height % STRIDE), value=self.grey)
+        padded = F.pad(images, (0, self._more(width), 0, self._more(height)), value=self.grey)
         logits = F.interpolate(self.network(padded), padded.shape[-2:], mode="bilinear", align_corners=False)
         return logits[..., :height, :width]
+
+    def _more(self, side: int) -> int:
+        more = -side % STRIDE
+        if not self.least:
+            return more
+        short = self.least - side - more
+        return more + short * (short > 0)  # max() would stand in the graph as what it was for the traced size
 
 
 def write(source: Source, path: Path, int8: bool, data: Path | None) -> str:
