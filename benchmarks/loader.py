@@ -4,9 +4,8 @@
     python benchmarks/loader.py --data ../shared/data/voc2012     others: the layout of reader `folder`
     python benchmarks/loader.py --width 2048 --height 1536        large ones
 
-One thread reads, augments and stacks batches of 8 and normalises them; each side in a process of its own, as a
-DataLoader's worker is, and ours begins as our workers do. What normalises on the device elsewhere (MMSegmentation, and
-ours) normalises here too, on the CPU.
+One process and one thread reads, augments and stacks batches of 8 and normalises them. What normalises on the device
+elsewhere (MMSegmentation, and ours) normalises here too, on the CPU.
 """
 
 from __future__ import annotations
@@ -27,7 +26,6 @@ from mdpseg.data.draws import Draws
 from mdpseg.data.loader import batches
 from mdpseg.data.open import label_space_of
 from mdpseg.data.readers import Folder
-from mdpseg.data.workers import begin_worker
 
 BATCH = 8
 TARGETS = {"torchvision reference": "at least 2"}
@@ -66,7 +64,7 @@ def _rows(reader: Folder, files: list[Pair], crop: int, where: str, rounds: int)
             absent.append(name)
             continue
         sides[name] = _pass(DataLoader(dataset, BATCH, shuffle=True, drop_last=True))
-    seconds = measure.compare({name: measure.apart(side) for name, side in sides.items()}, rounds)
+    seconds = measure.compare(sides, rounds)
     count = len(files) // BATCH * BATCH
     speeds = {name: [count / s for s in values] for name, values in seconds.items()}
     fastest = max((n for n in ANTIALIAS if n in speeds), key=lambda n: sorted(speeds[n])[rounds // 2])
@@ -100,7 +98,6 @@ def _ours(reader: Folder, steps: int, crop: int) -> Callable[[], object]:
     draws = Draws([len(reader)], seed=0)
 
     def run() -> None:
-        begin_worker(0)
         for batch in batches([reader], space, draws, augmentation, start=0, end=steps, batch_size=BATCH):
             batch.images.to(torch.float32, copy=True).div_(255).sub_(mean).div_(std)  # as the network begins
 

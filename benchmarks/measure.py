@@ -61,10 +61,11 @@ def compare(sides: dict[str, Callable[[], object]], rounds: int, warmup: int = 1
     return seconds
 
 
-def apart(side: Callable[[], object]) -> Callable[[], object]:
-    """Runs ``side`` in a process of its own, forked now, at each call: what one side sets there, no other has."""
-    here, there = multiprocessing.get_context("fork").Pipe()
-    multiprocessing.get_context("fork").Process(target=_serve, args=(side, there), daemon=True).start()
+def apart(make: Callable[[], Callable[[], object]]) -> Callable[[], object]:
+    """Runs the side that ``make`` makes in a process of its own, new and with today's environment, at each call."""
+    here, there = multiprocessing.get_context("spawn").Pipe()
+    multiprocessing.get_context("spawn").Process(target=_serve, args=(make, there), daemon=True).start()
+    here.recv()  # it is made
 
     def call() -> object:
         here.send(None)
@@ -73,7 +74,9 @@ def apart(side: Callable[[], object]) -> Callable[[], object]:
     return call
 
 
-def _serve(side: Callable[[], object], asked: multiprocessing.connection.Connection) -> None:
+def _serve(make: Callable[[], Callable[[], object]], asked: multiprocessing.connection.Connection) -> None:
+    side = make()
+    asked.send(None)
     while True:
         asked.recv()
         asked.send(side())

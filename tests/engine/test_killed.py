@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import mdpseg
-from mdpseg.data.workers import begin_worker
+from mdpseg.data.workers import leave_signals_to_the_run
 from mdpseg.engine import loop
 from tests import processes, tiny
 
@@ -203,7 +203,7 @@ def test_a_run_stopped_before_its_first_step_leaves_nothing(tmp_path, monkeypatc
 def test_a_loader_s_process_ignores_what_is_meant_for_the_run():
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
-        begin_worker(0)
+        leave_signals_to_the_run(0)
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGTERM)
         assert signal.alarm(0) > 10  # but not for ever

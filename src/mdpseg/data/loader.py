@@ -17,7 +17,7 @@ from mdpseg.data.bad_files import BadFiles, read_or_replace
 from mdpseg.data.draws import Draw, Draws, generator
 from mdpseg.data.readers.pairs import Sample
 from mdpseg.data.share import MixingDraws, share_of_step
-from mdpseg.data.workers import begin_worker
+from mdpseg.data.workers import leave_signals_to_the_run
 from mdpseg.errors import BadFileError, UserError
 from mdpseg.label_space import LabelSpace, unlabelled_targets
 
@@ -170,7 +170,7 @@ def batches(
         sampler=range(start, end),
         batch_size=None,
         num_workers=workers,
-        worker_init_fn=begin_worker,
+        worker_init_fn=leave_signals_to_the_run,
         pin_memory=torch.cuda.is_available(),
         # A generator of its own: the loader must not move the global random state, which dropout uses.
         generator=torch.Generator().manual_seed(draws.seed),

@@ -20,12 +20,11 @@ from mdpseg.config import EvalConfig, EvaluateConfig
 from mdpseg.data.loader import Reader
 from mdpseg.data.open import open_dataset
 from mdpseg.data.readers.pairs import Sample
-from mdpseg.data.workers import begin_worker
+from mdpseg.data.workers import leave_signals_to_the_run
 from mdpseg.engine.inference import class_ids, quick_pointwise
 from mdpseg.engine.runtime import make_fabric
 from mdpseg.errors import UserError
 from mdpseg.files import write_text
-from mdpseg.freed_memory import keep_freed_memory
 from mdpseg.metrics import ConfusionMatrix
 from mdpseg.network import SegmentationNetwork
 from mdpseg.recipe import load
@@ -103,8 +102,6 @@ def score_network(
         UserError: an image or mask cannot be read.
     """
     network.eval()
-    if fabric.device.type == "cpu":
-        keep_freed_memory()
     confusion = ConfusionMatrix(len(reader.classes), fabric.device)
     loader = DataLoader(
         _Images(reader),
@@ -112,7 +109,7 @@ def score_network(
         batch_size=None,
         num_workers=workers,
         collate_fn=_as_it_is,
-        worker_init_fn=begin_worker,
+        worker_init_fn=leave_signals_to_the_run,
         generator=torch.Generator(),
     )
     with quick_pointwise(network):

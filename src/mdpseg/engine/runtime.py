@@ -16,7 +16,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mdpseg.config import RunConfig
 from mdpseg.errors import UserError
-from mdpseg.freed_memory import keep_freed_memory
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -45,8 +44,6 @@ def make_training_fabric(config: RunConfig) -> Fabric:
         UserError: devices are asked for that are not there, or that do not go together.
     """
     chosen = _device(config.device)
-    if chosen == "cpu":
-        keep_freed_memory()
     devices, nodes = _world(config)
     if config.sync_batchnorm and chosen != "cuda":
         raise UserError(
