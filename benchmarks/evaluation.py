@@ -4,17 +4,12 @@
 
 The network is fine-tuned for some steps on the made photographs, so that its logits are those of a trained one. The
 plain loop is what the documentation of both libraries shows: one image after the other through the model, bilinear
-logits at the label's size, `MulticlassJaccardIndex.update(logits, mask)`. Both read from memory, each in a process of
-its own, ours with the large pages that the command line asks torch for.
+logits at the label's size, `MulticlassJaccardIndex.update(logits, mask)`. Both read from memory.
 """
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Callable
-from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import measure
@@ -54,64 +49,48 @@ class InMemory:
 
 def main() -> None:
     given = measure.arguments(__doc__, rounds=5)
-    rows = [_row(case, given.quick, given.rounds) for case in (CASES[:1] if given.quick else CASES)]
+    torch.set_num_threads(1)
+    rows = []
+    for encoder, decoder, width, height in CASES[:1] if given.quick else CASES:
+        with tempfile.TemporaryDirectory() as folder:
+            make(Path(folder), 2 if given.quick else 6, width, height)
+            reader = InMemory(Folder(f"{folder}/images", f"{folder}/masks", f"{folder}/classes.txt"))
+        network = _trained(reader, encoder, decoder, 2 if given.quick else 20)
+        rows.append(_row(network, reader, f"{encoder} {decoder}, {width}x{height}, {CLASSES} classes", given.rounds))
     measure.finish("evaluation", rows, given.quick)
 
 
-def _row(case: tuple[str, str, int, int], quick: bool, rounds: int) -> measure.Row:
-    encoder, decoder, width, height = case
-    what = f"whole-image evaluation, {encoder} {decoder}, {width}x{height}, {CLASSES} classes"
-    if find_spec("torchmetrics") is None:
+def _row(network: SegmentationNetwork, reader: InMemory, what: str, rounds: int) -> measure.Row:
+    what = f"whole-image evaluation, {what}"
+    try:
+        from torchmetrics.classification import MulticlassJaccardIndex
+    except ImportError:
         return absent_row(what, "torchmetrics")
-    figures: dict[str, object] = {}
-
-    def noted(name: str, side: Callable[[], object]) -> Callable[[], None]:
-        return lambda: figures.update({name: side()})
-
-    sides = {"theirs": noted("theirs", measure.apart(partial(_theirs, case, quick)))}
-    os.environ["THP_MEM_ALLOC_ENABLE"] = "1"  # as the command line sets it
-    sides["ours"] = noted("ours", measure.apart(partial(_ours, case, quick)))
-    del os.environ["THP_MEM_ALLOC_ENABLE"]
-    seconds = measure.compare(sides, rounds)
-    ours, theirs = (float(figures[name]) for name in ("ours", "theirs"))
-    against = f"torchmetrics; mIoU {theirs:.6f}, difference {abs(ours - theirs):.1e}"
-    return measure.ratio_row(what, against, seconds["ours"], seconds["theirs"], "at least 1.5")
-
-
-def _ours(case: tuple[str, str, int, int], quick: bool) -> Callable[[], float]:
-    network, reader = _prepared(case, quick)
-    network = network.to(memory_format=torch.channels_last)  # as `mdpseg evaluate` does
     fabric = make_fabric("cpu", "fp32")
-    return lambda: score_network(network, reader, EvalConfig(), fabric).mean_iou
+    figures = {}
+    fast = SegmentationNetwork(network.config)
+    fast.set_classifier(CLASSES)
+    fast.load_state_dict(network.state_dict())
+    fast = fast.to(memory_format=torch.channels_last)  # as `mdpseg evaluate` does
 
-
-def _theirs(case: tuple[str, str, int, int], quick: bool) -> Callable[[], float]:
-    from torchmetrics.classification import MulticlassJaccardIndex
-
-    network, reader = _prepared(case, quick)
-    network.eval()
+    def ours() -> None:
+        figures["ours"] = score_network(fast, reader, EvalConfig(), fabric).mean_iou
 
     @torch.no_grad()
-    def run() -> float:
+    def theirs() -> None:
+        network.eval()
         metric = MulticlassJaccardIndex(CLASSES, average="none", ignore_index=255)
         occurs = torch.zeros(CLASSES, dtype=torch.bool)
         for sample in reader.samples:
             mask: Tensor = sample.mask.long()
             metric.update(network.logits(sample.image[None]), mask[None])
             occurs[mask[mask != 255]] = True
-        return float(metric.compute()[occurs].mean())
+        figures["theirs"] = float(metric.compute()[occurs].mean())
 
-    return run
-
-
-def _prepared(case: tuple[str, str, int, int], quick: bool) -> tuple[SegmentationNetwork, InMemory]:
-    """The same in each process: it follows from seeds."""
-    torch.set_num_threads(1)
-    encoder, decoder, width, height = case
-    with tempfile.TemporaryDirectory() as folder:
-        make(Path(folder), 2 if quick else 6, width, height)
-        reader = InMemory(Folder(f"{folder}/images", f"{folder}/masks", f"{folder}/classes.txt"))
-    return _trained(reader, encoder, decoder, 2 if quick else 20), reader
+    seconds = measure.compare({"ours": ours, "theirs": theirs}, rounds)
+    difference = abs(figures["ours"] - figures["theirs"])
+    against = f"torchmetrics; mIoU {figures['theirs']:.6f}, difference {difference:.1e}"
+    return measure.ratio_row(what, against, seconds["ours"], seconds["theirs"], "at least 1.5")
 
 
 def _trained(reader: InMemory, encoder: str, decoder: str, steps: int) -> SegmentationNetwork:

@@ -61,27 +61,6 @@ def compare(sides: dict[str, Callable[[], object]], rounds: int, warmup: int = 1
     return seconds
 
 
-def apart(make: Callable[[], Callable[[], object]]) -> Callable[[], object]:
-    """Runs the side that ``make`` makes in a process of its own, new and with today's environment, at each call."""
-    here, there = multiprocessing.get_context("spawn").Pipe()
-    multiprocessing.get_context("spawn").Process(target=_serve, args=(make, there), daemon=True).start()
-    here.recv()  # it is made
-
-    def call() -> object:
-        here.send(None)
-        return here.recv()
-
-    return call
-
-
-def _serve(make: Callable[[], Callable[[], object]], asked: multiprocessing.connection.Connection) -> None:
-    side = make()
-    asked.send(None)
-    while True:
-        asked.recv()
-        asked.send(side())
-
-
 def peak_memory(side: Callable[[], object]) -> float:
     """The most memory (MB) that ``side`` held beyond what stood before it; run in a forked child. Linux only."""
     here, there = multiprocessing.get_context("fork").Pipe(duplex=False)

@@ -207,8 +207,6 @@ def main() -> None:
     debug = "--debug" in arguments
     if not debug:  # torch's own code writes warnings of its inner workings past Python's filters
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    # Torch then asks Linux for large pages: feature maps of large images come and go a tenth faster on the CPU.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
         app([argument for argument in arguments if argument != "--debug"])
     except UserError as error:
