@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from mdpseg import encoders
 from mdpseg.config import NetworkConfig
 from mdpseg.errors import UserError
-from mdpseg.unit_length import unit_length
 
 # Sides of the input are padded to a multiple of this: the largest stride of an encoder.
 STRIDE = 32
@@ -185,7 +184,7 @@ class Projection(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Projects and normalises."""
-        return unit_length(self.layers(features).float())
+        return F.normalize(self.layers(features).float(), dim=1)
 
 
 class Classifier(nn.Sequential):
