@@ -44,7 +44,8 @@ def judge(model: Any, judged: Any, heads: dict[str, Any]) -> dict[str, Any]:
     import torch
     import torch.nn.functional as F
 
-    from mdpseg.engine.inference import enlarged_argmax, quick_pointwise
+    from mdpseg.engine.inference import enlarged_argmax
+    from mdpseg.engine.quick_convolutions import quick_pointwise
     from mdpseg.metrics import ConfusionMatrix
 
     found = {name: ConfusionMatrix(len(judged.classes), torch.device("cpu")) for name in heads}

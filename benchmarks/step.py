@@ -14,8 +14,8 @@ from measure import Row, arguments, compare, finish, ratio_row, value_row
 from mdpseg import LabelSpace
 from mdpseg.batch import Batch
 from mdpseg.config import MethodConfig, NetworkConfig, OptimConfig
-from mdpseg.engine.inference import quick_pointwise
 from mdpseg.engine.optim import make_optimizer
+from mdpseg.engine.quick_convolutions import quick_pointwise
 from mdpseg.mixing import mix_batch, region_box
 from mdpseg.network import SegmentationNetwork
 from mdpseg.objectives.choose import pretraining_objective

@@ -30,7 +30,7 @@ from mdpseg.data.draws import Draws
 from mdpseg.data.loader import batches
 from mdpseg.data.open import label_space_of
 from mdpseg.data.readers import Folder
-from mdpseg.engine.inference import quick_pointwise
+from mdpseg.engine.quick_convolutions import quick_pointwise
 from mdpseg.metrics import ConfusionMatrix
 from mdpseg.network import SegmentationNetwork
 from mdpseg.objectives.finetune import Finetune

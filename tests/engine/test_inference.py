@@ -3,10 +3,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mdpseg.config import EvalConfig, NetworkConfig
-from mdpseg.engine.inference import class_ids, class_scores, enlarged_argmax, quick_pointwise
-from mdpseg.network import SegmentationNetwork
-from tests import tiny
+from mdpseg.config import EvalConfig
+from mdpseg.engine.inference import class_ids, class_scores, enlarged_argmax
 from tests.tiny import TinyNetwork
 
 
@@ -166,26 +164,3 @@ def test_enlarged_argmax_enlarges_only_what_can_win(monkeypatch):
 
 def test_enlarged_argmax_of_no_numbers_does_not_fail():
     assert enlarged_argmax(torch.full((1, 3, 4, 4), torch.nan), (8, 8)).shape == (1, 8, 8)
-
-
-def dilations(network):
-    return [layer.dilation for layer in network.modules() if isinstance(layer, torch.nn.Conv2d)]
-
-
-def test_quick_pointwise_changes_no_figure_and_is_undone():
-    made = SegmentationNetwork(NetworkConfig(**tiny.FAST_NETWORK)).eval()
-    made.set_classifier(3)
-    made.eval()
-    before, plain = dilations(made), class_scores(made, image(), EvalConfig())
-    with quick_pointwise(made):
-        assert (2, 2) in dilations(made)
-        quick = class_scores(made, image(), EvalConfig())
-    assert dilations(made) == before
-    assert torch.allclose(quick, plain, rtol=1e-4, atol=1e-5)
-
-
-def test_quick_pointwise_is_for_one_thread(monkeypatch):
-    made = SegmentationNetwork(NetworkConfig(**tiny.FAST_NETWORK))
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    with quick_pointwise(made):
-        assert (2, 2) not in dilations(made)

@@ -2,37 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
-
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mdpseg.config import EvalConfig
 from mdpseg.network import SegmentationNetwork
-
-
-@contextmanager
-def quick_pointwise(network: nn.Module) -> Generator[None, None, None]:
-    """While it lasts, 1x1 convolutions in one thread on the CPU run in half the time.
-
-    Torch gives those of small batches to its own matrix product where one thread runs, and to oneDNN if they are
-    dilated. A single weight is the same at any dilation.
-    """
-    alone = torch.get_num_threads() == 1 and next(network.parameters()).device.type == "cpu"
-    pointwise = [
-        layer
-        for layer in network.modules()
-        if alone and isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) and layer.dilation == (1, 1)
-    ]
-    for layer in pointwise:
-        layer.dilation = (2, 2)
-    try:
-        yield
-    finally:
-        for layer in pointwise:
-            layer.dilation = (1, 1)
 
 
 @torch.no_grad()

@@ -20,9 +20,9 @@ from mdpseg.engine.batch_norm import even_out_statistics, sync_batchnorm
 from mdpseg.engine.checkpoint import restore, run_state
 from mdpseg.engine.curves import draw_curves
 from mdpseg.engine.finite import FiniteGuard
-from mdpseg.engine.inference import quick_pointwise
 from mdpseg.engine.optim import learning_rate, make_optimizer, set_learning_rate
 from mdpseg.engine.progress import StepProgress
+from mdpseg.engine.quick_convolutions import quick_pointwise
 from mdpseg.engine.random_state import seed_everything
 from mdpseg.engine.run_folder import RunFolder
 from mdpseg.engine.stopping import StopSignals, ending

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mdpseg import torch_file
 from mdpseg.batch import Batch
 from mdpseg.config import FinetuneConfig, NetworkConfig, PretrainConfig, RunConfig
-from mdpseg.engine.inference import quick_pointwise
+from mdpseg.engine.quick_convolutions import quick_pointwise
 from mdpseg.engine.random_state import set_random_state
 from mdpseg.engine.runtime import Device, make_fabric
 from mdpseg.errors import UserError
