@@ -178,9 +178,9 @@ def test_a_chunk_is_forgotten_before_the_next(monkeypatch):
                 largest = max(largest, result.numel())
             return result
 
-    embeddings = unit(2000, D).requires_grad_()
+    embeddings = unit(4000, D).requires_grad_()
     prototypes = F.normalize(torch.randn(64, D), dim=1).requires_grad_()
     with Watch():
-        targets = integers(0, 64, (2000,))
+        targets = integers(0, 64, (4000,))
         pixel_to_prototype(embeddings, targets, prototypes, torch.ones(64).bool(), TAU).backward()
-    assert largest == 2000 * D
+    assert largest == 4000 * D

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mdpseg.losses.one_pass import Gradients, one_pass
+from mdpseg.losses.products import columns_by_columns, pieces, rows_by_columns, rows_by_rows
 from mdpseg.losses.reduction import rows_at_once
 
 
@@ -97,19 +98,20 @@ def _sum_and_gradients(
             moved = columns if group.moved is None else group.moved
             by_moved = None if by_keys is None else chosen.new_zeros(len(moved), dim)
             # written over by each chunk
-            room = chosen.new_empty(2, min(rows, len(group.pixels)), len(chosen))
-            gathered = embeddings.new_empty(min(rows, len(group.pixels)), dim)
-            for pixels in torch.split(group.pixels, rows):
+            sizes = pieces(len(group.pixels), rows, embeddings.device)
+            room = chosen.new_empty(max(sizes, default=0), len(chosen))
+            gathered = embeddings.new_empty(len(room), dim)
+            for pixels in torch.split(group.pixels, sizes):
                 v = torch.index_select(embeddings, 0, pixels, out=gathered[: len(pixels)]).float()  # [n, D]
                 w = weights[pixels]  # [n]
-                logits = torch.mm(v, chosen.T, out=room[0, : len(v)])  # [n, m]
-                terms = group.step(logits, room[1, : len(v)], pixels)
+                logits = rows_by_rows(v, chosen)  # [n, m]
+                terms = group.step(logits, room[: len(v)], pixels)
                 total += w.dot(terms.values)
                 if by_moved is not None:
                     slope = terms.by_logits if terms.by_moved is None else terms.by_moved
-                    torch.addmm(by_moved, slope.T, v.mul_(w[:, None]), out=by_moved)
+                    by_moved += columns_by_columns(slope, v.mul_(w[:, None]))
                 if by_embeddings is not None:  # weighted after the product: D columns, not m
-                    part = torch.mm(terms.by_logits, chosen, out=v).mul_(w[:, None])
+                    part = rows_by_columns(terms.by_logits, chosen).mul_(w[:, None])
                     by_embeddings.index_copy_(0, pixels, part.to(embeddings.dtype))
             if by_keys is not None and by_moved is not None:
                 by_keys.index_add_(0, moved, by_moved, alpha=1 / temperature)
