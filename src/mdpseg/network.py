@@ -15,6 +15,8 @@ from mdpseg import encoders
 from mdpseg.config import NetworkConfig
 from mdpseg.errors import UserError
 
+# Below it a vector is as good as 0, and stays short: F.normalize's bound on the length, squared.
+_LEAST_SQUARE = 1e-24
 # Sides of the input are padded to a multiple of this: the largest stride of an encoder.
 STRIDE = 32
 # PAN halves its map, at stride 16, three times.
@@ -109,6 +111,8 @@ class SegmentationNetwork(nn.Module):
                 f"x {images.shape[-1]}; set augment.crop={side} (and eval.window={side}), or choose another encoder."
             ) from error
         features: Tensor = self.decoder(maps)
+        if maps[-1].is_contiguous(memory_format=torch.channels_last):  # some decoders' sums forget it
+            features = features.contiguous(memory_format=torch.channels_last)
         return features
 
     def forward(self, images: Tensor) -> Tensor:
@@ -184,7 +188,9 @@ class Projection(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Projects and normalises."""
-        return F.normalize(self.layers(features).float(), dim=1)
+        vectors = self.layers(features).float()
+        # as F.normalize, at a quarter of its time there and back: products are quicker than quotients
+        return vectors * vectors.square().sum(1, keepdim=True).clamp_min(_LEAST_SQUARE).rsqrt()
 
 
 class Classifier(nn.Sequential):

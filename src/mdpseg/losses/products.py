@@ -26,7 +26,7 @@ def pieces(count: int, at_once: int, device: torch.device) -> list[int]:
     if device.type == "cpu":
         at_once = max(at_once, min(STEP, _MOST_STRETCH * at_once))
         step = STEP if at_once >= STEP else 1
-    largest = at_once // step * step
+    largest = round(at_once / step) * step
     rest = count % largest
     return [size for size in ([largest] * (count // largest) + [rest // step * step, rest % step]) if size]
 
