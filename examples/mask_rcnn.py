@@ -1,6 +1,6 @@
 """An encoder pretrained with mdpseg becomes the backbone of torchvision's Mask R-CNN, and trains two steps.
 
-python examples/mask_rcnn.py RUN        # the folder of a run whose encoder is a ResNet
+python examples/mask_rcnn.py RUN        # the folder of a run whose encoder is one of torchvision's ResNets, not dilated
 """
 
 from __future__ import annotations
@@ -13,13 +13,27 @@ from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
+from mdpseg.errors import UserError
 from mdpseg.export import export
+from mdpseg.export.source import open_source
 
 
-def build(run: Path, encoder: str, num_classes: int) -> MaskRCNN:
-    """Mask R-CNN over the run's encoder, with a feature pyramid that is new."""
+def build(run: Path, num_classes: int) -> MaskRCNN:
+    """Mask R-CNN over the run's encoder, with a feature pyramid that is new.
+
+    Raises:
+        UserError: torchvision has no such encoder, or the run's decoder had it dilated.
+    """
     file = export(run, "torchvision").path
-    backbone = resnet_fpn_backbone(backbone_name=encoder, weights=None, trainable_layers=5)
+    source = open_source(run)
+    if source.stride < 32:  # the tensors would load all the same
+        raise UserError(
+            f"Decoder {source.network.config.decoder} has {source.encoder} dilated, and Mask R-CNN's pyramid wants "
+            "maps of strides 4, 8, 16 and 32, for which its weights were not trained; pretrain with a decoder that does"
+            " not dilate, such as fpn."
+        )
+    name = source.encoder.split(".")[0]  # timm's: the architecture, as torchvision calls it, and the weights' tag
+    backbone = resnet_fpn_backbone(backbone_name=name, weights=None, trainable_layers=5)
     state = torch.load(file, weights_only=True)
     backbone.body.load_state_dict(state)  # strict: every tensor finds its place, and every place its tensor
     return MaskRCNN(backbone, num_classes, min_size=96, max_size=160)
@@ -40,10 +54,10 @@ def squares(count: int) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
     return images, targets
 
 
-def main(run: Path, encoder: str = "resnet18") -> list[float]:
+def main(run: Path) -> list[float]:
     """Trains two steps and returns their losses."""
     torch.manual_seed(0)
-    model = build(run, encoder, num_classes=2).train()
+    model = build(run, num_classes=2).train()
     optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.005, momentum=0.9)
     losses = []
     for step in range(2):
@@ -58,4 +72,8 @@ def main(run: Path, encoder: str = "resnet18") -> list[float]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:])
+    try:
+        main(Path(sys.argv[1]))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

@@ -1,4 +1,8 @@
+import importlib
+import sys
 from functools import partial
+from importlib.util import find_spec
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -46,3 +50,23 @@ def store(path, encoder, decoder="fpn", head="classifier", **more):
 @pytest.fixture
 def stored(tmp_path):
     return partial(store, tmp_path / "run" / "weights.safetensors")
+
+
+def registry_of_mmseg():
+    """MMSegmentation's models; None where it is not importable."""
+    if find_spec("mmseg") is None or find_spec("mmcv") is None:
+        return None
+    try:
+        importlib.import_module("mmcv.ops")
+    except ImportError:  # mmcv-lite: without compiled operators, of which the ResNets use none
+        sys.modules["mmcv.ops"] = MagicMock()
+    importlib.import_module("mmseg.models")
+    return importlib.import_module("mmseg.registry").MODELS
+
+
+@pytest.fixture
+def mmseg_models():
+    found = registry_of_mmseg()
+    if found is None:
+        pytest.skip("mmseg is not importable; docs/export.md says how to install it")
+    return found

@@ -13,7 +13,7 @@ from mdpseg.errors import UserError
 from mdpseg.export import export
 from mdpseg.export.pooling import AdaptiveAverage
 from tests import tiny
-from tests.export.conftest import CLASSES, images
+from tests.export.conftest import CLASSES, images, normalised
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
@@ -22,6 +22,10 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 DECODERS = get_args(NetworkConfig.model_fields["decoder"].annotation)
 SIZES = ((1, 64, 96), (2, 65, 130), (3, 200, 40))
+
+
+def session_of(made):
+    return onnxruntime.InferenceSession(made.path)
 
 
 def check(made, network, sizes=SIZES):
@@ -41,6 +45,77 @@ def test_any_size_and_batch(decoder, stored):
     made = export(path, "onnx")
     check(made, network)
     assert re.search(r"largest difference of a logit to torch's, tried at 3 sizes: \d\.\de-0[5-9]", made.how_to_load)
+
+
+@pytest.mark.parametrize("decoder", ["fpn", "pan"])
+def test_a_pretraining_gives_its_embeddings(decoder, stored):
+    path, network = stored("test_efficientnet", decoder, head="projection")
+    made = export(path, "onnx")
+    assert made.path.name == "network.onnx"
+    for batch, *size in SIZES:
+        given = images(batch, 3, *size)
+        exec(made.how_to_load, space := {"images": given.numpy()})
+        found = torch.from_numpy(space["embeddings"])
+        with torch.no_grad():
+            expected = network(network.pad(given))
+        assert found.shape == expected.shape
+        assert float((found - expected).abs().max()) < 1e-5
+        assert torch.allclose(found.norm(dim=1), torch.ones(()), atol=1e-5)
+    assert [output.name for output in session_of(made).get_outputs()] == ["embeddings"]
+    assert "its classes" not in made.how_to_load
+
+
+ALL = [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "encoder, decoder, head, stages",
+    [
+        ("test_efficientnet", "fpn", "projection", ALL),
+        ("resnet18", "deeplabv3", "classifier", ALL),  # dilated
+        ("test_efficientnet", "pspnet", "classifier", [0, 1, 2]),  # the first stages alone
+        ("test_convnext", "upernet", "classifier", [1, 2, 3, 4]),
+        pytest.param("test_vit", "fpn", "projection", [1, 2, 3, 4], marks=pytest.mark.slow),
+    ],
+)
+def test_the_encoder_gives_its_maps(encoder, decoder, head, stages, stored):
+    path, network = stored(encoder, decoder, head=head)
+    made = export(path, "onnx", "encoder")
+    assert made.path.name == "encoder.onnx"
+    assert [output.name for output in session_of(made).get_outputs()] == [f"stage{stage}" for stage in stages]
+    for batch, *size in SIZES:
+        given = images(batch, 3, *size)
+        exec(made.how_to_load, space := {"images": given.numpy()})
+        with torch.no_grad():
+            expected = network.encoder(normalised(network, network.pad(given)))
+        expected = [expected[stage + 1] for stage in stages]
+        assert [output.shape for output in space["maps"]] == [tuple(output.shape) for output in expected]
+        for output, ours in zip(space["maps"], expected, strict=True):
+            assert np.abs(output - ours.numpy()).max() < 1e-5 * max(1, ours.abs().max())
+
+
+def test_network_and_encoder_lie_side_by_side(stored):
+    path, network = stored("test_efficientnet")
+    made = export(path, "onnx")
+    assert export(path, "onnx", "encoder").path != made.path
+    check(made, network, SIZES[:1])
+
+
+@pytest.mark.parametrize("option", ["--int8", "--data"])
+@pytest.mark.parametrize(
+    "head, part, message",
+    [
+        ("projection", "network", "embeddings and no classes; {} needs a classifier"),
+        ("classifier", "encoder", "{} is for the whole network"),
+    ],
+)
+def test_what_is_judged_by_classes_is_refused_without(option, head, part, message, stored, mdpseg_command):
+    path, _ = stored("test_efficientnet", head=head)
+    arguments = [option] if option == "--int8" else [option, "evaluate.yaml"]
+    code, out, err = mdpseg_command("export", path, "--to", "onnx", "--part", part, *arguments)
+    assert (code, out) == (2, "")
+    assert message.format(option) in err
+    assert not list(path.parent.glob("export/*"))
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from torchvision.models._utils import IntermediateLayerGetter
 
 from mdpseg.errors import UserError
 from mdpseg.export import export
+from mdpseg.export.command import _TARGETS
 from tests.export.conftest import CLASSES, images, normalised
 from tests.foreign.test_encoder import ResNetV1c
 
@@ -76,7 +77,7 @@ def test_torchvision(encoder, decoder, stored):
 
 @pytest.mark.parametrize("encoder, donor", [("resnet18", torchvision.models.resnet18), ("resnet50c", ResNetV1c)])
 def test_mmseg(encoder, donor, stored):
-    """Without mmseg, which does not install here: a plain ResNet under MMSegmentation's names."""
+    """Without mmseg, which not every environment has: a plain ResNet under MMSegmentation's names."""
     path, network = stored(encoder)
     made = export(path, "mmseg")
     model, content = donor().eval(), torch.load(made.path, weights_only=True)
@@ -96,8 +97,59 @@ def test_mmseg(encoder, donor, stored):
 
 
 def test_mmseg_is_told_of_dilated_stages(stored):
-    text = export(stored("resnet18", "deeplabv3")[0], "mmseg").how_to_load
+    text = export(stored("resnet50", "deeplabv3")[0], "mmseg").how_to_load
     assert "strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4), contract_dilation=True" in text
+
+
+@pytest.mark.parametrize(
+    "encoder, decoder",
+    [
+        ("resnet18", "fpn"),
+        ("resnet34", "unet"),
+        ("resnet50", "deeplabv3"),
+        ("resnet50", "deeplabv3plus"),
+        ("resnet50c", "deeplabv3"),
+    ],
+)
+def test_mmseg_itself(encoder, decoder, stored, mmseg_models):
+    """The printed setting, built by MMSegmentation's own registry."""
+    path, network = stored(encoder, decoder)
+    backbone = mmseg_models.build(run(export(path, "mmseg").how_to_load)["model"]["backbone"])
+    backbone.init_weights()
+    backbone.eval()  # which returns None
+    pixels = images(2, 3, 96, 64)
+    with torch.no_grad():
+        found = backbone(normalised(network, pixels))
+    assert difference(found, maps(network, pixels)[1:]) < 1e-5
+
+
+@pytest.mark.parametrize("to", ["mmseg", "torchvision"])
+@pytest.mark.parametrize(
+    "encoder, decoder, more",
+    [
+        ("resnet18", "deeplabv3", {}),
+        ("resnet34", "deeplabv3plus", {}),
+        ("resnet18", "deeplabv3plus", {"output_stride": 8}),
+        ("resnet18", "pan", {}),
+    ],
+)
+def test_dilated_basic_blocks_are_refused(to, encoder, decoder, more, stored):
+    """As neither has them: the maps of stages 3 and 4 were others, without a word."""
+    path, _ = stored(encoder, decoder, **more)
+    with pytest.raises(UserError, match=rf"{decoder} has {encoder} dilated .*{to} does not.*--to timm.*--to smp"):
+        export(path, to)
+    assert not list(path.parent.glob("export/*"))
+
+
+@pytest.mark.parametrize("decoder, last", [("deeplabv3", "True, True"), ("deeplabv3plus", "False, True")])
+def test_torchvision_warns_of_dilated_stages(decoder, last, stored):
+    text = export(stored("resnet50", decoder)[0], "torchvision").how_to_load
+    assert f"# WARNING: {decoder} had its last stages dilated." in text
+    assert text.count(f"replace_stride_with_dilation=[False, {last}]") == 2  # in the warning, and in the code
+
+
+def test_torchvision_without_dilated_stages_warns_of_nothing(stored):
+    assert "WARNING" not in export(stored("resnet18")[0], "torchvision").how_to_load
 
 
 DECODERS = ["fpn", "unet", "deeplabv3", "deeplabv3plus", "upernet", "segformer", "pspnet", "linknet", "pan"]
@@ -134,6 +186,20 @@ def test_safetensors(part, stored):
     assert json.loads(space["metadata"]["network"])["encoder"] == "test_vit"
 
 
+def test_safetensors_of_the_encoder_leave_those_of_the_network(stored):
+    path, network = stored("test_efficientnet")
+    whole = export(path, "safetensors")
+    encoder = export(path, "safetensors", "encoder")
+    assert (whole.path.name, encoder.path.name) == ("plain.safetensors", "plain-encoder.safetensors")
+    assert run(whole.how_to_load)["tensors"].keys() == network.state_dict().keys()
+    assert run(encoder.how_to_load)["tensors"].keys() == network.encoder.model.state_dict().keys()
+
+
+def test_no_two_exports_have_one_name():
+    names = [name for names in _TARGETS.values() for name in names.values()]
+    assert len(set(names)) == len(names) >= len(_TARGETS)
+
+
 @pytest.mark.parametrize("to", ["torchvision", "mmseg"])
 def test_encoders_that_a_library_lacks_are_refused_with_what_takes_them(to, stored):
     path, _ = stored("test_efficientnet")
@@ -153,14 +219,6 @@ def test_smp_refuses_plain_vits(stored):
         export(path, "smp")
 
 
-def test_onnx_refuses_a_pretraining(stored):
-    pytest.importorskip("onnx")
-    path, _ = stored("test_efficientnet", head="projection")
-    with pytest.raises(UserError, match=r"embeddings and no classes.*choose another --to"):
-        export(path, "onnx")
-    assert not list(path.parent.glob("export/*"))
-
-
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -168,7 +226,7 @@ def test_onnx_refuses_a_pretraining(stored):
             ["--to", "timm", "--part", "network"],
             "--to timm takes the encoder alone; for the network: --to smp, onnx, saf",
         ),
-        (["--to", "onnx", "--part", "encoder"], "--to onnx takes the network alone"),
+        (["--to", "smp", "--part", "encoder"], "--to smp takes the network alone"),
         (["--to", "timm", "--int8"], "are for --to onnx"),
         (["--to", "timm", "--out", "encoder"], "timm knows the format by the name; call it encoder.safetensors"),
         (["--to", "onnx", "--out", "/dev/null/x.onnx"], "/dev/null/x.onnx cannot be written ("),

@@ -13,15 +13,16 @@ from mdpseg.errors import UserError
 Target = Literal["timm", "torchvision", "smp", "mmseg", "transformers", "onnx", "safetensors"]
 Part = Literal["encoder", "network"]
 
-# What each writes by default, which parts it can take, and the name of what it writes (a folder has no suffix).
-_TARGETS: dict[Target, tuple[tuple[Part, ...], str]] = {
-    "timm": (("encoder",), "timm.safetensors"),
-    "torchvision": (("encoder",), "torchvision.pth"),
-    "smp": (("network",), "smp.safetensors"),
-    "mmseg": (("encoder",), "mmseg.pth"),
-    "transformers": (("encoder",), "transformers"),
-    "onnx": (("network",), "network.onnx"),
-    "safetensors": (("network", "encoder"), "plain.safetensors"),
+# Which parts each can take, the default first, and the name of what it writes of each (a folder has no suffix). No name
+# stands twice: nothing of a run's folder is to overwrite something else.
+_TARGETS: dict[Target, dict[Part, str]] = {
+    "timm": {"encoder": "timm.safetensors"},
+    "torchvision": {"encoder": "torchvision.pth"},
+    "smp": {"network": "smp.safetensors"},
+    "mmseg": {"encoder": "mmseg.pth"},
+    "transformers": {"encoder": "transformers"},
+    "onnx": {"network": "network.onnx", "encoder": "encoder.onnx"},
+    "safetensors": {"network": "plain.safetensors", "encoder": "plain-encoder.safetensors"},
 }
 
 
@@ -53,9 +54,10 @@ def export(
         run: folder of a run, or its weights file.
         to: which library.
         part: default: the first that the target takes.
-        out: what to write, or a folder for it; default: a name by the target, in the run's folder under ``export``.
-        int8: for onnx, write a second file whose weights have 8 bits.
-        data: for onnx, an evaluation's recipe; its dataset tells what mIoU the files have.
+        out: what to write, or a folder for it; default: a name by target and part, in the run's folder under
+            ``export``.
+        int8: for onnx of a fine-tuning's network, write a second file whose weights have 8 bits.
+        data: for onnx of a fine-tuning's network, an evaluation's recipe; its dataset tells what mIoU the files have.
 
     Raises:
         UserError: the target does not take this part, or this network, and which one does; or nothing can be written.
@@ -66,18 +68,19 @@ def export(
         raise UserError(f"Nothing is exported to {to!r}; expected one of {', '.join(get_args(Target))}.")
     if to != "onnx" and (int8 or data):
         raise UserError(f"--int8 and --data are for --to onnx, not for --to {to}; leave them out.")
-    parts, name = _TARGETS[to]
-    part = part or parts[0]
-    if part not in parts:
-        able = [target for target, (its_parts, _) in _TARGETS.items() if part in its_parts]
-        raise UserError(f"--to {to} takes the {parts[0]} alone; for the {part}: --to {', '.join(able)}.")
+    names = _TARGETS[to]
+    part = part or next(iter(names))
+    if part not in names:
+        able = [target for target, its_names in _TARGETS.items() if part in its_names]
+        raise UserError(f"--to {to} takes the {next(iter(names))} alone; for the {part}: --to {', '.join(able)}.")
+    name = names[part]
     run = Path(run)
     source = open_source(run)
     path = _place(Path(out) if out else (run if run.is_dir() else run.parent) / "export" / name, name)
     if to == "onnx":
         from mdpseg.export import onnx
 
-        return Exported(path, onnx.write(source, path, int8, Path(data) if data else None))
+        return Exported(path, onnx.write(source, path, part, int8, Path(data) if data else None))
     return Exported(path, importlib.import_module(f"mdpseg.export.{to}").write(source, path, part))
 
 

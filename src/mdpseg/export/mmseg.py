@@ -13,7 +13,11 @@ _TAKEN = (*(name for name in PLAIN if name.startswith("resnet")), *DEEP_STEM)
 
 
 def write(source: Source, path: Path, part: str) -> str:
-    """Writes the encoder; returns the setting of a config that loads it."""
+    """Writes the encoder; returns the setting of a config that loads it.
+
+    Raises:
+        UserError: MMSegmentation has no such network, or dilates it otherwise.
+    """
     state = plain_state(source, "mmseg", _TAKEN)
     name = source.encoder.split(".")[0]
     deep = name in DEEP_STEM

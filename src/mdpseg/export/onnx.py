@@ -1,4 +1,4 @@
-"""The whole network as ONNX: pixels of 0 to 255 in, logits at the images' own size out; any size, any batch."""
+"""A network or its encoder as ONNX, for any size and batch: traced, tried in onnxruntime beside torch, written."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mdpseg.config import EvaluateConfig
 from mdpseg.data.loader import Reader
 from mdpseg.data.open import open_dataset
 from mdpseg.errors import UserError
+from mdpseg.export.graph import Graph, graph_of
 from mdpseg.export.pooling import with_plain_pooling
 from mdpseg.export.source import Source
 from mdpseg.files import write_whole
 from mdpseg.metrics import ConfusionMatrix
-from mdpseg.network import LEAST_SIDE, STRIDE, SegmentationNetwork
 from mdpseg.recipe import load
 
 if TYPE_CHECKING:
@@ -34,64 +33,46 @@ if TYPE_CHECKING:
 
 # Tried on after export: batch, height, width; the first is what it is traced with, of different sides on purpose.
 _SIZES = ((2, 160, 224), (1, 192, 128), (3, 139, 258))
-_CLOSE = 1e-3  # of the logits' largest
+_CLOSE = 1e-3  # of the largest output
 _INSTEAD = "Another encoder may do; --to safetensors takes any network."
 
 
-class Whole(nn.Module):
-    """Pads, predicts, enlarges and cuts, as :meth:`SegmentationNetwork.logits` does with images over 32 pixels."""
-
-    def __init__(self, network: SegmentationNetwork) -> None:
-        super().__init__()
-        self.network = network
-        self.grey = float(network.mean.mean() * 255)
-        self.least = LEAST_SIDE.get(network.config.decoder, 0)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Float32 images [B, 3, H, W] of 0..255 to logits [B, K, H, W]."""
-        height, width = images.shape[-2:]
-        padded = F.pad(images, (0, self._more(width), 0, self._more(height)), value=self.grey)
-        logits = F.interpolate(self.network(padded), padded.shape[-2:], mode="bilinear", align_corners=False)
-        return logits[..., :height, :width]
-
-    def _more(self, side: int) -> int:
-        more = -side % STRIDE
-        if not self.least:
-            return more
-        short = self.least - side - more
-        return more + short * (short > 0)  # max() would stand in the graph as what it was for the traced size
-
-
-def write(source: Source, path: Path, int8: bool, data: Path | None) -> str:
+def write(source: Source, path: Path, part: str, int8: bool, data: Path | None) -> str:
     """Writes the graph, tries it in onnxruntime beside torch, and returns the code that loads it, with what it found.
 
     Raises:
-        UserError: onnx is not installed, there is no classifier, torch cannot export the network, or the graph's
-            outputs are not the network's.
+        UserError: onnx is not installed, there is no classifier for ``int8`` or ``data``, torch cannot export the
+            network, or the graph's outputs are not the network's.
     """
     _need_onnx()
-    source.need_classifier("onnx")
+    for option, given in (("--int8", int8), ("--data", bool(data))):  # what 8 bits cost is told as mIoU
+        if given:
+            if part == "encoder":
+                raise UserError(f"{option} is for the whole network, not for --part encoder; leave it out.")
+            source.need_classifier(option)
+    graph = graph_of(source, part).eval()
     judge = _judge(source, load(data, EvaluateConfig, [f"weights={source.path}"])) if data else None
     differences = []
 
     def export_and_try(temporary: Path) -> None:
-        _export(source, temporary)
-        differences.append(_difference(source, temporary))
+        _export(source, graph, temporary)
+        differences.append(_difference(source, graph, temporary))
 
     write_whole(path, export_and_try)
     files = {"float32": path}
     if int8:
         files["int8"] = path.with_name(f"{path.stem}-int8{path.suffix}")
         write_whole(files["int8"], lambda temporary: _quantise(path, temporary))
-    notes = [f"# largest difference of a logit to torch's, tried at {len(_SIZES)} sizes: {differences[0]:.1e}"]
+    notes = [f"# largest difference of a {graph.noun} to torch's, tried at {len(_SIZES)} sizes: {differences[0]:.1e}"]
     notes += [f"# {name}: {file.stat().st_size / 2**20:.2f} MiB, {file}" for name, file in files.items()]
     if judge:
         notes += _judged(files, judge)
-    notes += [f"# its classes: {', '.join(source.classes[:8])}{', ...' if source.classes[8:] else ''}"]
+    if "logits" in graph.names:
+        notes += [f"# its classes: {', '.join(source.classes[:8])}{', ...' if source.classes[8:] else ''}"]
     return "\n".join(
         (
             f"import onnxruntime\n\nsession = onnxruntime.InferenceSession({str(path)!r})",
-            'logits = session.run(["logits"], {"images": images})[0]  # float32 [B, 3, H, W] of 0..255 -> [B, K, H, W]',
+            graph.usage(),
             *notes,
         )
     )
@@ -103,17 +84,18 @@ def _need_onnx() -> None:
             raise UserError(f'--to onnx needs {name}: pip install "mdpseg[onnx]"')
 
 
-def _export(source: Source, path: Path) -> None:
+def _export(source: Source, graph: Graph, path: Path) -> None:
     import onnx
 
-    whole = with_plain_pooling(Whole(source.network)).eval()
+    plain = with_plain_pooling(graph)
+    axes = graph.axes()
     images = torch.rand(_SIZES[0][0], 3, *_SIZES[0][1:]) * 255
     with _quietly(), torch.no_grad():
         try:
-            _export_traced(whole, images, path)
+            _export_traced(plain, images, axes, path)
         except Exception as lacking:  # torch has no common base for it; this exporter resizes no ViT's positions
             try:
-                _export_compiled(whole, images, path)
+                _export_compiled(plain, images, list(axes)[1:], path)
             except Exception as error:  # its own message is advice on changing the network's code
                 reason = (str(lacking).strip().splitlines() or [type(lacking).__name__])[0]
                 config = source.network.config
@@ -142,30 +124,29 @@ def _quietly() -> Iterator[None]:
             logging.disable(before)
 
 
-def _export_traced(whole: nn.Module, images: Tensor, path: Path) -> None:
+def _export_traced(graph: nn.Module, images: Tensor, axes: dict[str, dict[int, str]], path: Path) -> None:
     """By a trace: seconds, but operators are missing."""
-    sides = {0: "batch", 2: "height", 3: "width"}
     torch.onnx.export(
-        whole,
+        graph,
         (images,),
         str(path),
         input_names=["images"],
-        output_names=["logits"],
-        dynamic_axes={"images": sides, "logits": sides},
+        output_names=list(axes)[1:],
+        dynamic_axes=axes,
         opset_version=18,
         dynamo=False,
     )
 
 
-def _export_compiled(whole: nn.Module, images: Tensor, path: Path) -> None:
+def _export_compiled(graph: nn.Module, images: Tensor, names: list[str], path: Path) -> None:
     """By torch.export: more operators, but a minute and more."""
     sides = {0: torch.export.Dim("batch"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
     torch.onnx.export(
-        whole,
+        graph,
         (images,),
         str(path),
         input_names=["images"],
-        output_names=["logits"],
+        output_names=names,
         dynamic_shapes={"images": sides},
         opset_version=18,
         dynamo=True,
@@ -182,8 +163,8 @@ def _quantise(path: Path, to: Path) -> None:
         quantize_dynamic(str(path), str(to), weight_type=QuantType.QUInt8)
 
 
-def _difference(source: Source, path: Path) -> float:
-    """The largest difference of a logit to torch's.
+def _difference(source: Source, graph: Graph, path: Path) -> float:
+    """The largest difference of a number to torch's.
 
     Raises:
         UserError: it is large.
@@ -193,19 +174,19 @@ def _difference(source: Source, path: Path) -> float:
     for batch, height, width in _SIZES:
         images = 255 * torch.rand(batch, 3, height, width, generator=generator)
         with torch.no_grad():
-            expected = source.network.logits(images)
+            expected = graph.expected(images)
         try:
-            found = torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
-            difference = float((found - expected).abs().max())
+            found = [torch.from_numpy(output) for output in session.run(list(graph.names), {"images": images.numpy()})]
+            each = [float((a - b).abs().max()) for a, b in zip(found, expected, strict=True)]
         except Exception:  # onnxruntime's errors have no common base; or another size
-            difference = float("inf")
-        if not difference <= _CLOSE * max(1.0, float(expected.abs().max())):
+            each = [float("inf")] * len(expected)
+        if not all(one <= _CLOSE * max(1.0, float(b.abs().max())) for one, b in zip(each, expected, strict=True)):
             config = source.network.config
             raise UserError(
                 f"The ONNX graph that torch makes of {config.encoder} + {config.decoder} does not give torch's own "
-                f"logits at {height} x {width} pixels, so it is not written. {_INSTEAD}"
+                f"{graph.noun}s at {height} x {width} pixels, so it is not written. {_INSTEAD}"
             )
-        largest = max(largest, difference)
+        largest = max(largest, *each)
     return largest
 
 

@@ -56,12 +56,12 @@ class Source:
         }
         return {"made_by": "mdpseg", **{name: json.dumps(value) for name, value in described.items()}}
 
-    def need_classifier(self, target: str) -> None:
-        """Raises UserError where the network has no classifier."""
+    def need_classifier(self, option: str) -> None:
+        """Raises UserError where the network has no classifier, which an option needs."""
         if self.head != "classifier":
             raise UserError(
-                f"{self.path} is a pretraining, whose head makes embeddings and no classes; --to {target} needs a "
-                "classifier: export a fine-tuning, or choose another --to."
+                f"{self.path} is a pretraining, whose head makes embeddings and no classes; {option} needs a "
+                "classifier: leave it out, or export a fine-tuning."
             )
 
     def encoder_state(self) -> dict[str, Tensor]:
