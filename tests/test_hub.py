@@ -1,10 +1,43 @@
+import json
+import logging
+import re
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
+import yaml
+from huggingface_hub import ModelHubMixin
 
+import mdpseg
+from mdpseg import weights
+from mdpseg.config import DatasetConfig
 from mdpseg.errors import UserError
 from mdpseg.hub import HubNetwork
+from mdpseg.hub_card import READERS_OF
+from tests import tiny
+
+
+def changed(run, out, **settings):
+    """A copy of a run with other settings in its recipe."""
+    shutil.copytree(run, out)
+    recipe = yaml.safe_load((out / "recipe.yaml").read_text())
+    (out / "recipe.yaml").write_text(yaml.safe_dump(recipe | settings, sort_keys=False))
+    return out
+
+
+def without_history(run):
+    """Makes a run's weights those of version 0.1, which do not tell what they were learned from."""
+    file = run / "weights.safetensors"
+    weights.save(file, replace(weights.load(file), history=None))
+
+
+def section(card, title):
+    return card.split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+def settings_in(card):
+    return yaml.safe_load(section(card, "Settings").replace("```yaml", "").replace("```", ""))
 
 
 def test_a_folder_gives_the_network_back(finetuned, tmp_path):
@@ -20,8 +53,6 @@ def test_a_folder_gives_the_network_back(finetuned, tmp_path):
 
 
 def first_space(run):
-    from mdpseg import weights
-
     return weights.load(run / "weights.safetensors").label_space
 
 
@@ -68,3 +99,136 @@ def test_no_such_repository(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(UserError, match=r"is no folder"):
         HubNetwork.from_pretrained("nobody/nothing", local_files_only=True)
+
+
+def test_the_card_tells_learned_from_judged(finetuned):
+    data = section(HubNetwork.from_run(finetuned, ["fine: CC BY 4.0"]).card, "Data")
+    learned, judged = data.split("Judged on, not learned from:")
+    toy = "made by mdpseg (Apache-2.0)"
+    assert "The network started from random weights." in learned
+    assert [row for row in learned.splitlines() if row.startswith("| ") and "stage" not in row] == [
+        f"| 1. pretraining | coarse | toy | train | {toy} |",
+        "| 1. pretraining | fine | toy | train | CC BY 4.0 |",
+        f"| 2. fine-tuning | things | toy | train | {toy} |",
+    ]
+    assert [row for row in judged.splitlines() if row.startswith("| ") and "reader" not in row] == [
+        f"| things | toy | val | {toy} |"
+    ]
+
+
+def test_a_pretraining_is_judged_on_nothing(pretrained):
+    card = HubNetwork.from_run(pretrained).card
+    assert "# mobilenetv3_small_050 + fpn, a pretraining by mdpseg" in card
+    assert "| 1. pretraining | fine | toy | train |" in card
+    assert "Judged" not in card
+
+
+def test_a_split_that_was_learned_from_is_not_called_unseen(finetuned, tmp_path):
+    own = changed(finetuned, tmp_path / "own", val=tiny.toy("things", name="anew", split="train"))
+    of_the_pretraining = changed(finetuned, tmp_path / "pretraining", val=tiny.toy("coarse"))
+    for run in (own, of_the_pretraining):
+        card = HubNetwork.from_run(run).card
+        assert "The results are on this split, which was learned from as well" in card
+        assert "not learned from" not in card
+
+
+def test_the_pretraining_is_told_when_its_folder_is_gone(pretrained, tmp_path):
+    first = shutil.copytree(pretrained, tmp_path / "first")
+    second = tiny.finetuning(tmp_path / "second", init=str(first / "weights.safetensors"), network=None, val=None)
+    out = mdpseg.finetune(second | {"iterations": 1}).out
+    told = HubNetwork.from_run(out).card
+    shutil.rmtree(first)
+    assert HubNetwork.from_run(out).card == told
+    assert "| 1. pretraining | coarse | toy | train |" in told
+
+
+def test_weights_of_version_0_1_are_followed_through_the_folders(finetuned, pretrained, tmp_path):
+    first = shutil.copytree(pretrained, tmp_path / "first")
+    without_history(first)
+    run = changed(finetuned, tmp_path / "run", init=str(first / "weights.safetensors"))
+    without_history(run)
+    assert HubNetwork.from_run(run).card == HubNetwork.from_run(finetuned).card
+    shutil.rmtree(first)
+    data = section(HubNetwork.from_run(run).card, "Data")
+    assert "The network started from weights.safetensors, whose data sets are not known." in data
+    assert "| 1. fine-tuning | things | toy | train |" in data
+    assert "coarse" not in data
+
+
+def test_no_path_stays_in_the_card(finetuned, tmp_path):
+    lists = {"reader": "folder", "path": "private/things", "classes": "private/names.txt", "url": "http://me:pw@host/"}
+    hidden = {"train": tiny.toy("things") | lists | {"cache": "private/cache"}, "val": None, "merge": "private/by.yaml"}
+    card = HubNetwork.from_run(changed(finetuned, tmp_path / "run", **hidden)).card
+    assert not re.search(r"private|host|pw|pretrained0", card)
+    shown = settings_in(card)
+    assert (shown["init"], shown["merge"], shown["train"]["classes"]) == ("weights.safetensors", "by.yaml", "names.txt")
+    for start in ("scratch", "imagenet"):
+        run = changed(finetuned, tmp_path / start, init=start)
+        assert settings_in(HubNetwork.from_run(run).card)["init"] == start
+
+
+def test_a_dataset_shows_the_settings_of_its_reader(finetuned, tmp_path):
+    toy = settings_in(HubNetwork.from_run(finetuned).card)["train"]
+    assert (toy["world"], toy["size"], toy["count"]) == ("things", 64, 8)
+    full = json.loads(DatasetConfig(name="mine", reader="folder", path=tmp_path).model_dump_json())
+    shown = settings_in(HubNetwork.from_run(changed(finetuned, tmp_path / "run", train=full, val=None)).card)["train"]
+    assert shown == {"name": "mine", "reader": "folder", "split": "train", "subset": {"seed": 0}, "unlabelled": False}
+
+
+def test_the_settings_of_single_readers_are_those_of_the_configuration():
+    told = {}
+    for name, field in DatasetConfig.model_fields.items():
+        found = re.match(r"((?:`\w+`(?: and )?)+) (?:only|by url)", field.description)
+        if found:
+            told[name] = tuple(re.findall(r"`(\w+)`", found[1]))
+    assert told == READERS_OF
+
+
+def test_a_licence_from_data_get_is_read(finetuned, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "LICENCE.txt").write_text("Things: CC BY | 4.0, see http://things\n")
+    mine = {"name": "mine", "reader": "folder", "path": "data"}
+    run = changed(finetuned, tmp_path / "run", train=mine, data_root=str(tmp_path), val=None)
+    assert "| mine | folder | train | Things: CC BY / 4.0, see http://things |" in HubNetwork.from_run(run).card
+
+
+@pytest.fixture
+def messages():
+    """What huggingface_hub logs."""
+    found = []
+
+    class Kept(logging.Handler):
+        def emit(self, record):
+            found.append(record.getMessage())
+
+    handler, logger = Kept(), logging.getLogger("huggingface_hub")
+    logger.addHandler(handler)
+    yield found
+    logger.removeHandler(handler)
+
+
+def test_a_folder_has_the_config_that_tools_look_for(finetuned, tmp_path, messages):
+    network = HubNetwork.from_run(finetuned)
+    network.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["library_name"] == "mdpseg"
+    assert config["network"] == network.weights.network.model_dump()
+    assert config["classes"] == {"things": network.weights.label_space.class_names("things")}
+    of_the_mixin = ModelHubMixin.from_pretrained.__func__
+    of_the_mixin(HubNetwork, str(tmp_path))
+    assert messages == []
+    (tmp_path / "config.json").unlink()
+    of_the_mixin(HubNetwork, str(tmp_path))
+    assert "config.json not found" in messages[0]  # so those of a folder with it would have been seen
+
+
+@pytest.mark.parametrize("config", [None, "[1]", "{"])
+def test_weights_need_no_config(config, finetuned, tmp_path, messages):
+    HubNetwork.from_run(finetuned).save_pretrained(tmp_path)
+    (tmp_path / "config.json").unlink()
+    if config is not None:
+        (tmp_path / "config.json").write_text(config)
+    again = HubNetwork.from_pretrained(tmp_path)
+    assert tiny.same(again.weights.state, weights.load(finetuned / "weights.safetensors").state)
+    assert messages == []

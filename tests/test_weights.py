@@ -12,7 +12,7 @@ from mdpseg.errors import UserError
 from mdpseg.label_space import LabelSpace
 from mdpseg.network import SegmentationNetwork
 from mdpseg.objectives.finetune import Finetune
-from tests.tiny import NETWORK
+from tests.tiny import NETWORK, same
 
 SPACE = LabelSpace.concatenate({"a": ["p", "ü"], "b": ["p", "rest"]}, catch_alls={"b": "rest"}, catch_all_as="private")
 CONFIG = NetworkConfig.model_validate(NETWORK)
@@ -161,6 +161,30 @@ def test_tensors_that_do_not_fit_their_architecture(stored, tmp_path):
     rewrite(path, tensors)
     with pytest.raises(UserError, match=r"bad\.safetensors"):
         weights.start_network(str(path), None)
+
+
+def test_paths_may_be_texts(stored, tmp_path):
+    again = str(tmp_path / "again.safetensors")
+    weights.save(again, weights.load(str(stored[0])))
+    assert same(load_file(again), load_file(stored[0]))
+
+
+@pytest.mark.parametrize("content", [None, b"junk, of no format at all", b""])
+def test_a_wrong_init_is_told_what_may_stand_there(content, tmp_path):
+    path = tmp_path / "some.pth"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=r"some\.pth.*weights\.safetensors of a run.*torch file \(\.pth, \.pt, \.ckpt"):
+        weights.start_network(str(path), CONFIG)
+    with pytest.raises(UserError) as error:  # predict, evaluate, export: only our own
+        weights.load(path)
+    assert ".ckpt" not in str(error.value)
+
+
+@pytest.mark.parametrize("init", ["scratch", "imagenet", "nothere.pth"])
+def test_an_unknown_encoder_is_answered_with_the_nearest(init):
+    with pytest.raises(UserError, match=r"timm has no encoder 'resnet_50'; did you mean resnet50 or"):
+        weights.start_network(init, NetworkConfig(encoder="tu-resnet_50"))
 
 
 def test_a_folder_is_no_weights_file(tmp_path):

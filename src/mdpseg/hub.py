@@ -8,15 +8,22 @@ from typing import Any, Self
 
 import yaml
 from huggingface_hub import ModelCard, ModelHubMixin, hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
 
 from mdpseg import weights
 from mdpseg.errors import UserError
-from mdpseg.hub_card import card_text
+from mdpseg.hub_card import card_text, data_text
 from mdpseg.network import SegmentationNetwork
 from mdpseg.weights import Weights
 
 WEIGHTS = "weights.safetensors"
+
+# A refusal by the hub and its bases: with them, a server that does not answer (requests' error in old versions of
+# huggingface_hub, httpx's in new ones).
+_NOT_TO_BE_HAD: tuple[type[Exception], ...] = (
+    *(HfHubHTTPError, *HfHubHTTPError.__bases__),
+    *(OSError, EntryNotFoundError, HFValidationError),
+)
 
 
 class HubNetwork(ModelHubMixin, library_name="mdpseg", tags=["image-segmentation", "mdpseg"]):
@@ -34,7 +41,14 @@ class HubNetwork(ModelHubMixin, library_name="mdpseg", tags=["image-segmentation
     def __init__(self, stored: Weights, card: str = "") -> None:
         self.weights, self.card = stored, card
         self.network: SegmentationNetwork = stored.build()
-        self._hub_mixin_config = None  # the mixin would write its arguments as JSON; the weights file says it all
+        # The mixin writes it as config.json, for the hub and other libraries' tools, which look for one; mdpseg itself
+        # reads the weights file, which says it all.
+        space = stored.label_space
+        self._hub_mixin_config = {
+            "library_name": "mdpseg",
+            "network": stored.network.model_dump(mode="json"),
+            "classes": {name: space.class_names(name) for name in space.datasets},
+        }
 
     @classmethod
     def from_run(cls, run: str | Path, licences: Sequence[str] = ()) -> Self:
@@ -43,7 +57,7 @@ class HubNetwork(ModelHubMixin, library_name="mdpseg", tags=["image-segmentation
         Args:
             run: folder of a finished pretraining or fine-tuning.
             licences: a line a dataset, such as ``voc: flickr terms``; what is not said, and not written in a
-                SOURCE.md beside the dataset, stands as "not stated" in the card.
+                SOURCE.md or LICENCE.txt beside the dataset, stands as "not stated" in the card.
 
         Raises:
             UserError: there is no finished run.
@@ -62,12 +76,34 @@ class HubNetwork(ModelHubMixin, library_name="mdpseg", tags=["image-segmentation
         Raises:
             UserError: it is not to be had, or no weights of mdpseg.
         """
+        try:  # not by the mixin's own method, which would parse a config.json that nothing here needs
+            return cls._from_pretrained(model_id=str(name), **arguments)
+        except _NOT_TO_BE_HAD as error:
+            raise UserError(
+                f"{name} is no folder, and not to be had from the Hugging Face hub: {_short(error)}"
+            ) from error
+
+    def push_to_hub(self, repo_id: str, **arguments: Any) -> str:
+        """Puts weights, model card and config.json into a repository of the hub.
+
+        Args:
+            repo_id: its name; it is made where it is not there yet.
+            arguments: those of ``ModelHubMixin.push_to_hub``, such as ``private`` and ``token``.
+
+        Returns:
+            address of the commit.
+
+        Raises:
+            UserError: the hub refuses it, or cannot be reached.
+        """
         try:
-            made: Self = super().from_pretrained(name, **arguments)
-        except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(f"{name} is no folder, and not to be had from the Hugging Face hub: {reason}") from error
-        return made
+            address: str = super().push_to_hub(repo_id, **arguments)
+        except _NOT_TO_BE_HAD as error:
+            raise UserError(
+                f"{repo_id} could not be pushed to the Hugging Face hub: {_short(error)}; `hf auth login` logs in, by "
+                "a token that may write there."
+            ) from error
+        return address
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Writes the weights."""
@@ -77,7 +113,9 @@ class HubNetwork(ModelHubMixin, library_name="mdpseg", tags=["image-segmentation
         """The card of :meth:`from_run`; where there is none, the little that the weights say."""
         network = self.weights.network
         header = yaml.safe_dump({"library_name": "mdpseg", "tags": ["image-segmentation", "mdpseg"]})
-        text = self.card or f"# {network.encoder} + {network.decoder} by mdpseg\n\nHow it was made is not stated.\n"
+        history = self.weights.history
+        told = f"## Data\n\n{data_text(history, {})}" if history else "How it was made is not stated.\n"
+        text = self.card or f"# {network.encoder} + {network.decoder} by mdpseg\n\n{told}"
         return ModelCard(f"---\n{header}---\n\n{text}")
 
     @classmethod
@@ -85,9 +123,20 @@ class HubNetwork(ModelHubMixin, library_name="mdpseg", tags=["image-segmentation
         """Reads the weights of a folder or a repository; what their header claims is checked first."""
         folder = Path(model_id)
         if folder.is_dir():
-            card = folder / "README.md"
-            text = ModelCard(card.read_text(encoding="utf-8")).text.strip() + "\n" if card.is_file() else ""
-            return cls(weights.load(folder / WEIGHTS), text)
+            return cls(weights.load(folder / WEIGHTS), _card_in(folder / "README.md"))
         wanted = ("revision", "cache_dir", "force_download", "local_files_only", "token")
         options = {name: arguments[name] for name in wanted if name in arguments}
-        return cls(weights.load(Path(hf_hub_download(model_id, WEIGHTS, **options))))
+        stored = weights.load(Path(hf_hub_download(model_id, WEIGHTS, **options)))
+        try:
+            card = _card_in(Path(hf_hub_download(model_id, "README.md", **options)))
+        except EntryNotFoundError:  # a repository may do without
+            card = ""
+        return cls(stored, card)
+
+
+def _card_in(file: Path) -> str:
+    return ModelCard(file.read_text(encoding="utf-8")).text.strip() + "\n" if file.is_file() else ""
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200].rstrip(".")

@@ -15,15 +15,20 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mdpseg import lite0
+from mdpseg import encoders, lite0
 from mdpseg.config import NetworkConfig
 from mdpseg.errors import UserError
 from mdpseg.files import write_whole
+from mdpseg.history import History
 from mdpseg.label_space import LabelSpace
 from mdpseg.network import SegmentationNetwork
 
 FORMAT = "mdpseg-1"
 _EXPECTED = "expected the weights.safetensors of a run"
+_INIT = (
+    f"{_EXPECTED}, or another library's weights: safetensors, or a torch file (.pth, .pt, .ckpt) of torchvision, timm, "
+    "lightly-train, MMSegmentation or DINO"
+)
 _STORED_AS = {torch.float32: ("F32", "F64", "F16", "BF16"), torch.int64: ("I64",), torch.bool: ("BOOL",)}
 _PROTOTYPES = {
     "vectors": torch.float32,
@@ -50,6 +55,7 @@ class Weights:
         added: of classes added from examples ``sums`` float32 [K, D], ``examples`` int64 [K] and ``offsets`` float32
             [K], see :class:`mdpseg.prototypes.Prototypes`; empty where none was added.
         temperature: tau, which the cosines with prototypes are divided by.
+        history: what they were learned from; None in files of version 0.1, which do not tell.
     """
 
     network: NetworkConfig
@@ -60,6 +66,7 @@ class Weights:
     present: Tensor | None = None
     added: Mapping[str, Tensor] = field(default_factory=dict)
     temperature: float | None = None
+    history: History | None = None
 
     def build(self) -> SegmentationNetwork:
         """The network with these weights and head, in evaluation mode."""
@@ -72,7 +79,7 @@ class Weights:
         return network.eval()
 
 
-def save(path: Path, weights: Weights) -> None:
+def save(path: str | Path, weights: Weights) -> None:
     """Writes ``weights`` as safetensors; the file appears whole or not at all."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.state.items()}
     if weights.prototypes is not None and weights.present is not None:
@@ -87,33 +94,40 @@ def save(path: Path, weights: Weights) -> None:
     }
     if weights.temperature is not None:
         metadata["temperature"] = json.dumps(weights.temperature)
-    write_whole(path, lambda temporary: save_file(tensors, temporary, metadata))
+    if weights.history is not None:
+        metadata["history"] = weights.history.model_dump_json()
+    write_whole(Path(path), lambda temporary: save_file(tensors, temporary, metadata))
 
 
-def load(path: Path) -> Weights:
+def load(path: str | Path, *, expected: str = _EXPECTED) -> Weights:
     """Reads a weights file. What its header claims is checked before any of it is allocated; nothing in it is run.
+
+    Args:
+        path: the file.
+        expected: what may stand there, for messages.
 
     Raises:
         UserError: there is no such file, it is not a weights file of mdpseg, or its tensors do not fit its network.
     """
+    path = Path(path)
     if not path.is_file():
-        raise UserError(f"No weights file at {path}; {_EXPECTED}.")
+        raise UserError(f"No weights file at {path}; {expected}.")
     check_header(path)
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
                 raise UserError(f"{path} was not written by mdpseg ({FORMAT}); {_EXPECTED}.")
-            network, label_space, head, temperature = _read_metadata(path, metadata)
+            network, label_space, head, temperature, history = _read_metadata(path, metadata)
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
             found = {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
             _check_tensors(path, found, _expected_at(path, network, label_space.num_classes, head, found))
             tensors = {name: file.get_tensor(name) for name in found}
     except SafetensorError as error:
-        raise UserError(f"{path} is not a safetensors file ({error}); {_EXPECTED}.") from None
+        raise UserError(f"{path} is not a safetensors file ({error}); {expected}.") from None
     parts = {name: tensors.pop(f"prototypes.{name}") for name in _PROTOTYPES if f"prototypes.{name}" in tensors}
     prototypes, present = parts.pop("vectors", None), parts.pop("present", None)
-    return Weights(network, tensors, label_space, head, prototypes, present, parts, temperature)
+    return Weights(network, tensors, label_space, head, prototypes, present, parts, temperature, history)
 
 
 def check_header(path: Path) -> None:
@@ -132,12 +146,23 @@ def check_header(path: Path) -> None:
         )
 
 
-def _read_metadata(path: Path, metadata: Mapping[str, str]) -> tuple[NetworkConfig, LabelSpace, str, float | None]:
+def _begins_as_safetensors(path: Path) -> bool:
+    """Whether a file means to be safetensors, damaged or not, and so needs no other kinds told."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
+
+
+def _read_metadata(
+    path: Path, metadata: Mapping[str, str]
+) -> tuple[NetworkConfig, LabelSpace, str, float | None, History | None]:
     try:
         network = NetworkConfig.model_validate_json(metadata["network"])
         label_space = LabelSpace.from_json(metadata["label_space"])
         temperature = _read_temperature(metadata["temperature"]) if "temperature" in metadata else None
-        return network, label_space, metadata["head"], temperature
+        history = History.model_validate_json(metadata["history"]) if "history" in metadata else None
+        return network, label_space, metadata["head"], temperature, history
     except RecursionError:
         raise UserError(f"{path} has damaged metadata: they are nested too deeply; {_EXPECTED}.") from None
     except (ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -218,8 +243,11 @@ def start_network(init: str, config: NetworkConfig | None, *, allow_partial: boo
         allow_partial: take from another library's file what there is, however little.
 
     Raises:
-        UserError: the weights file has another architecture, or ImageNet weights cannot be had.
+        UserError: timm has no such encoder, the weights file has another architecture, or ImageNet weights cannot be
+            had.
     """
+    if config is not None:
+        encoders.check_known(config.encoder)
     if init == "scratch":
         return SegmentationNetwork(config or NetworkConfig())
     if init == "imagenet":
@@ -233,7 +261,7 @@ def start_network(init: str, config: NetworkConfig | None, *, allow_partial: boo
         network = SegmentationNetwork(config or NetworkConfig())
         network.origin = load_encoder(network, Path(init), allow_partial)
         return network
-    weights = load(Path(init))
+    weights = load(init, expected=_EXPECTED if _begins_as_safetensors(Path(init)) else _INIT)
     _check_same_architecture(init, weights.network, config)
     network = SegmentationNetwork(config or weights.network)
     body = {name: tensor for name, tensor in weights.state.items() if not name.startswith("head.")}

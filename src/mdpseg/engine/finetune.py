@@ -15,6 +15,7 @@ from mdpseg.data.draws import Draws
 from mdpseg.data.open import label_space_of, open_dataset
 from mdpseg.engine.batch_norm import refuse_lone_values
 from mdpseg.engine.evaluate import Scores, earlier_scores, score_network, write_scores
+from mdpseg.engine.history import history_of
 from mdpseg.engine.loop import train
 from mdpseg.engine.pictures import draw_predictions
 from mdpseg.engine.prototype_classifier import start_at_prototypes
@@ -66,6 +67,7 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
 
     seed_everything(config.seed)  # start weights and dropout follow from it
     network = weights.start_network(config.init, config.network, allow_partial=config.init_allow_partial)
+    history = history_of(config.model_dump(mode="json"), network.config.encoder)  # while `init` is still there
     objective = Finetune(network, label_space)
     refuse_lone_values(network, config.augment.crop, config.batch_size, fabric.world_size)
     scores: dict[int, Scores] = {}
@@ -106,7 +108,9 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
         scores = {**earlier_scores(run.path, before=start), **scores}
         if not run.writes:
             return Finetuned(run.path, run.weights, scores, time.perf_counter() - began)
-        weights.save(run.weights, weights.Weights(network.config, network.state_dict(), label_space, "classifier"))
+        state = network.state_dict()
+        stored = weights.Weights(network.config, state, label_space, "classifier", history=history)
+        weights.save(run.weights, stored)
         seconds = time.perf_counter() - began
         write_text(run.path / "README.md", finetune_readme(config, reader, scores, seconds))
         if scores:

@@ -16,6 +16,7 @@ from mdpseg.data.merge import merge_readers, read_mapping
 from mdpseg.data.open import label_space_of, open_dataset
 from mdpseg.data.share import MixingDraws
 from mdpseg.engine.batch_norm import refuse_lone_values
+from mdpseg.engine.history import history_of
 from mdpseg.engine.loop import train
 from mdpseg.engine.pictures import draw_similarity
 from mdpseg.engine.random_state import seed_everything
@@ -67,6 +68,7 @@ def pretrain(config: PretrainConfig | Mapping[str, Any] | str | Path, overrides:
 
     seed_everything(config.seed)  # start weights and dropout follow from it
     network = weights.start_network(config.init, config.network, allow_partial=config.init_allow_partial)
+    history = history_of(config.model_dump(mode="json"), network.config.encoder)  # while `init` is still there
     unlabelled = any(dataset.unlabelled for dataset in config.datasets)
     objective = pretraining_objective(network, label_space, config.method, unlabelled=unlabelled)
     refuse_lone_values(network, config.augment.crop, config.batch_size, fabric.world_size)
@@ -99,7 +101,9 @@ def pretrain(config: PretrainConfig | Mapping[str, Any] | str | Path, overrides:
         head = "projection" if isinstance(objective, MDP) else "classifier"
         state = network.state_dict()
         temperature = config.method.temperature if isinstance(objective, MDP) else None
-        stored = weights.Weights(network.config, state, label_space, head, prototypes, present, temperature=temperature)
+        stored = weights.Weights(
+            network.config, state, label_space, head, prototypes, present, temperature=temperature, history=history
+        )
         weights.save(run.weights, stored)
         seconds = time.perf_counter() - began
         write_text(run.path / "README.md", pretrain_readme(config, label_space, datasets, mapping, seconds))
