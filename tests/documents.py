@@ -1,4 +1,4 @@
-"""The documents' blocks of code: what is in them, and what each is."""
+"""The documents' blocks of code: what is in them, what each is, and which are not run."""
 
 from __future__ import annotations
 
@@ -11,9 +11,47 @@ from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-MARK = re.compile(r"<!-- (not run|given|continues): (.+?) -->\s*$", re.DOTALL)
+MARK = re.compile(r"<!-- (given|continues): (.+?) -->\s*$", re.DOTALL)
 STARTS = ("mdpseg", "make", "pip", "pytest", "python", "python3", "torchrun", "srun", "curl", "docker", "cd", "export")
 SHELL = re.compile(rf"^(\$ )?([A-Z_]+=\S+ )*(\S*/bin/)?({'|'.join(STARTS)})( |$)")
+
+SETS_UP = "installs packages from the internet"
+BY_CI = "a target of the Makefile, which is what CI does"
+FOR_HOURS = "runs for hours over the photographs of ../shared/data"
+FULL_SIZE = "probes networks of full size; tests/tables/test_estimate.py runs it with one row"
+MANY_GPUS = "needs a cluster; tests/engine/test_many_processes.py and test_two_nodes.py run several processes"
+ANOTHER_LIBRARY = "another library's own code"
+
+# (page, how a line of the block begins) -> why it is not run. Of a shell block each line counts by itself, of any other
+# block its first line. Their commands' options, make's targets, extras and files are still looked at.
+NOT_RUN = {
+    ("README.md", "make "): BY_CI,
+    ("README.md", "python3 -m venv"): SETS_UP,
+    ("README.md", ".venv/bin/pip install"): SETS_UP,
+    ("README.md", ".venv/bin/mdpseg demo"): "takes 3 minutes; tests/engine/test_demo.py runs it with fewer steps",
+    ("README.md", "OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 .venv/bin/pytest"): "all tests, this one too",
+    ("CONTRIBUTING.md", "make "): BY_CI,
+    ("CONTRIBUTING.md", "cli -> engine"): "a drawing",
+    ("coming-from.md", "# my_config.py"): ANOTHER_LIBRARY,
+    ("coming-from.md", "import lightly_train"): ANOTHER_LIBRARY,
+    ("export.md", "OMP_NUM_THREADS=1 python benchmarks/exports.py"): "a benchmark: minutes, with nothing beside it",
+    ("investigation.md", "python benchmarks/"): FOR_HOURS,
+    ("investigation.md", "mdpseg tables run"): FOR_HOURS,
+    ("investigation.md", "git checkout"): "another commit",
+    ("logging.md", "pip install"): SETS_UP,
+    ("logging.md", "tensorboard --logdir"): "another project's server; what it reads is asserted to be there",
+    ("results.md", "mdpseg tables run"): FOR_HOURS,
+    ("running.md", "mdpseg pretrain pretrain.yaml --devices 8"): MANY_GPUS,
+    ("running.md", "torchrun"): MANY_GPUS,
+    ("running.md", "RESUME="): MANY_GPUS,
+    ("running.md", "srun"): MANY_GPUS,
+    ("scaling.md", "step = FLOPs"): "formulas, no code",
+    ("serve.md", "pip install"): SETS_UP,
+    ("serve.md", "three-worlds (28 classes"): "what the line above prints",
+    ("start.md", "python3 -m venv"): SETS_UP,
+    ("start.md", ".venv/bin/pip install"): SETS_UP,
+    ("tables.md", "mdpseg tables run --preset paper"): FULL_SIZE,
+}
 
 
 @dataclass
@@ -25,7 +63,6 @@ class Block:
         line: of its first line, from 1.
         language: python, yaml, bash, json, text ...; of an indented block bash where it looks like it, else yaml.
         text: its content.
-        not_run: why it is not run, from the comment before it; "" where it is.
         given: what it needs in the current folder, from the comment before it.
         before: the code that runs before it: that of the block above where the comment says that it continues it.
     """
@@ -34,13 +71,30 @@ class Block:
     line: int
     language: str
     text: str
-    not_run: str = ""
     given: list[str] = field(default_factory=list)
     before: str = ""
 
     @property
     def name(self) -> str:
         return f"{self.document.name}-{self.line}"
+
+    def steps(self) -> list[str]:
+        """What is run of it by itself: each line of a shell block; of any other its first line stands for all."""
+        if self.language == "bash":
+            return command_lines(self.text)
+        return [" ".join(self.text.strip().splitlines()[0].split())]
+
+    def why_not(self, step: str) -> str | None:
+        """Why one of its steps is not run, or None where it is."""
+        for (document, beginning), reason in NOT_RUN.items():
+            if document == self.document.name and step.startswith(beginning):
+                return reason
+        return None
+
+    @property
+    def runs(self) -> bool:
+        """Whether any of it is run."""
+        return any(self.why_not(step) is None for step in self.steps())
 
 
 def blocks_of(document: Path) -> list[Block]:
@@ -52,7 +106,7 @@ def blocks_of(document: Path) -> list[Block]:
             marks = {mark[1]: mark[2]} if mark else {}
             language = token.info.strip().split(" ")[0] or _language(token.content)
             language = "bash" if language in ("sh", "shell", "console") else language
-            block = Block(document, (token.map or [0])[0] + 1, language, token.content, marks.get("not run", ""))
+            block = Block(document, (token.map or [0])[0] + 1, language, token.content)
             block.given = re.split(r",\s*", marks["given"]) if "given" in marks else []
             block.before = found[-1].before + found[-1].text if "continues" in marks else ""
             found.append(block)
@@ -67,16 +121,22 @@ def _language(text: str) -> str:
 BLOCKS = [block for document in DOCUMENTS for block in blocks_of(document)]
 
 
+def command_lines(text: str) -> list[str]:
+    """The lines of a shell block; continued lines are one, comments are none."""
+    lines = [" ".join(line.split()) for line in text.replace("\\\n", " ").splitlines()]
+    return [line.removeprefix("$ ") for line in lines if line and not line.startswith("#")]
+
+
 def shell_commands(text: str) -> list[list[str]]:
-    """The words of each command of a shell block; continued lines are one, comments and what is printed are none.
+    """The words of each command of a shell block; what is printed is none.
 
     The brackets of a synopsis, such as ``[--out FILE]``, are left out.
     """
     commands = []
-    for line in text.replace("\\\n", " ").splitlines():
-        if SHELL.match(line.strip()):
-            plain = re.sub(r"\$\(.*?\)", "SUBSTITUTED", line.strip().removeprefix("$ "))
-            plain = re.sub(r"(?<= )\[([^\]=]*)\]", r"\1", plain)
+    for line in command_lines(text):
+        if SHELL.match(line):
+            plain = re.sub(r"\$\(.*?\)", "SUBSTITUTED", line)
+            plain = re.sub(r"(?<= )\[([A-Za-z-][^\]=]*)\]", r"\1", plain)
             commands += [_without_settings(part) for part in _parts(shlex.split(plain, comments=True))]
     return [command for command in commands if command]
 

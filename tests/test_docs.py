@@ -1,30 +1,25 @@
-"""The documents' own code: Python runs, YAML is what it is said to be, command lines parse, linked files exist.
+"""The documents' own code: Python runs, command lines parse, linked files exist, and no block is left out.
 
-A block that cannot be run has ``<!-- not run: why -->`` before it; one that needs a finished run in the current folder
-``<!-- given: runs/pretrain -->``, one that goes on with the block above ``<!-- continues: the block above -->``.
-:mod:`tests.documents` finds the blocks.
+A block that needs a finished run in the current folder has ``<!-- given: runs/pretrain -->`` before it, one that goes
+on with the block above ``<!-- continues: the block above -->``. :mod:`tests.documents` finds the blocks, and lists what
+is not run; tests/test_docs_recipes.py, test_docs_commands.py and test_docs_data.py run what is not Python.
 """
 
 import importlib.util
-import json
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
 import typer
-import yaml
 from PIL import Image
 
 from mdpseg.cli import app
 from mdpseg.config import EvaluateConfig, FinetuneConfig, PretrainConfig
-from mdpseg.data.readers.classes import read_classes
 from mdpseg.recipe import load
-from mdpseg.tables.preset import load_preset
-from tests import tiny
-from tests.documents import BLOCKS, DOCUMENTS, ROOT, mdpseg_arguments, shell_commands
+from tests import test_docs_commands, test_docs_recipes, tiny
+from tests.documents import BLOCKS, DOCUMENTS, NOT_RUN, ROOT, Block, blocks_of, mdpseg_arguments, shell_commands
 
-LANGUAGES = {"python", "yaml", "bash", "json", "text"}
 RECIPES = {"pretrain": PretrainConfig, "finetune": FinetuneConfig, "evaluate": EvaluateConfig}
 SMALLEST = {
     PretrainConfig: {"out": "out", "datasets": [tiny.toy("fine")]},
@@ -34,17 +29,41 @@ SMALLEST = {
 
 
 def of(*languages):
-    return [pytest.param(b, id=b.name) for b in BLOCKS if b.language in languages and not b.not_run]
+    return [pytest.param(b, id=b.name) for b in BLOCKS if b.language in languages and b.runs]
 
 
-def test_every_block_is_run_or_says_why_not():
-    unknown = [
-        (block.name, block.language) for block in BLOCKS if not block.not_run and block.language not in LANGUAGES
-    ]
-    assert not unknown
-    for block in BLOCKS:
-        if block.language == "json":
-            json.loads(block.text)
+def left_out(blocks: list[Block]) -> list[tuple[str, str]]:
+    """What is neither run by a test nor in the table, as (block, step)."""
+    recipes = {parameter.values[0].text for parameter in test_docs_recipes.recipes()}
+    pages = {page.name for page in test_docs_commands.PAGES}
+
+    def runs(block: Block, step: str) -> bool:
+        if block.language == "bash":
+            program = re.sub(r"^(\w+=\S+ )*(\S*/bin/)?", "", step)
+            programs = test_docs_commands.PROGRAMS if block.document.name in pages else ("mdpseg",)
+            return block.document.name in (*pages, "start.md") and program.startswith(programs)
+        return block.language in ("python", "text") or (block.language == "yaml" and block.text in recipes)
+
+    steps = [(block, step) for block in blocks for step in block.steps()]
+    return [(block.name, step) for block, step in steps if block.why_not(step) is None and not runs(block, step)]
+
+
+def test_every_block_is_run_or_stands_in_the_table():
+    assert not left_out(BLOCKS)
+    assert {"python", "yaml", "bash", "text"} >= {block.language for block in BLOCKS if block.runs}
+
+
+def test_a_new_block_cannot_slip_through(tmp_path):
+    page = tmp_path / "README.md"
+    blocks = {"toml": "a = 1", "yaml": "a: 1", "sh": "make it", "bash": "mdpseg pretrain a.yaml\nfrobnicate photos"}
+    page.write_text("\n\n".join(f"```{kind}\n{text}\n```" for kind, text in blocks.items()))
+    assert [step for _, step in left_out(blocks_of(page))] == ["a = 1", "a: 1", "frobnicate photos"]
+
+
+def test_no_entry_of_the_table_is_stale():
+    steps = [(block.document.name, step) for block in BLOCKS for step in block.steps()]
+    for page, beginning in NOT_RUN:
+        assert any(page == name and step.startswith(beginning) for name, step in steps), (page, beginning)
 
 
 @pytest.mark.parametrize("block", of("python"))
@@ -61,31 +80,7 @@ def test_python_blocks_run(block, tmp_path, monkeypatch, request):
     exec(compile("\n" * block.line + block.text, str(block.document), "exec"), space)
 
 
-@pytest.mark.parametrize("block", of("yaml"))
-def test_yaml_blocks_are_what_they_look_like(block, tmp_path):
-    content = yaml.safe_load(block.text)
-    assert isinstance(content, dict | list), "no YAML; give it a language, or say why it is not run"
-    content = [content] if "reader" in content else content
-    if isinstance(content, list) and all("reader" in entry for entry in content):
-        load({"out": "out", "datasets": content}, PretrainConfig)
-    elif isinstance(content, list):
-        assert read_classes(content, "document").names
-    elif "roles" in content:
-        (tmp_path / "preset.yaml").write_text(block.text)
-        assert load_preset(str(tmp_path / "preset.yaml")).targets
-    elif all(isinstance(value, list) and all("/" in str(name) for name in value) for value in content.values()):
-        assert all(re.fullmatch(r"[\w.+-]+/.+", name) for names in content.values() for name in names)  # a merge file
-    else:
-        kind = kind_of(content)
-        assert load({**SMALLEST[kind], **content}, kind)
-
-
-def kind_of(content: dict) -> type:
-    """Whose recipe, or part of one, this is: the command that knows most of its keys."""
-    return max(RECIPES.values(), key=lambda kind: len(set(content) & set(kind.model_fields)))
-
-
-@pytest.mark.parametrize("block", of("bash"))
+@pytest.mark.parametrize("block", [pytest.param(b, id=b.name) for b in BLOCKS if b.language == "bash"])
 def test_command_lines_parse(block):
     assert block.text.strip()
     for words in shell_commands(block.text):
