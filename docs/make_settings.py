@@ -30,9 +30,11 @@ do not edit it. A recipe is these settings in YAML. Any of them can be given beh
 
     mdpseg pretrain pretrain.yaml optim.lr=0.02 datasets.0.path=data/voc
 
-An unknown key is refused with the nearest right one. (P): published; (ours): not in the paper. `mdpseg predict` takes
-its settings from Python, `mdpseg.predict({...})`; on the command line it has the options that `mdpseg predict --help`
-shows.
+An unknown key is refused with the nearest right one. (P): published; (ours): not in the paper. `mdpseg predict` has no
+recipe: its settings (`device=cuda:1`) stand behind the images, beside the options that `mdpseg predict --help` shows,
+or in Python in `mdpseg.predict({...})`:
+
+    mdpseg predict runs/fields data/fields/images/val --out masks "tiff={bands: [4, 3, 2], range: [0, 3000]}"
 """
 
 

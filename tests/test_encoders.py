@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from mdpseg.config import NetworkConfig
-from mdpseg.encoders import TokenPyramid, traits
+from mdpseg.encoders import TokenPyramid, check_known, traits
 from mdpseg.errors import UserError
 from mdpseg.network import SegmentationNetwork
 
@@ -76,6 +76,33 @@ def test_a_patch_of_16_gives_timm_s_own_tokens():
         tokens, found = made.encoder.model(pixels)[2], made.encoder(pixels)[4]
     assert torch.allclose(found, F.layer_norm(tokens.permute(0, 2, 3, 1), tokens.shape[1:2]).permute(0, 3, 1, 2))
     assert own.state_dict().keys() == made.encoder.model.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    "name, hint",
+    [
+        ("resnet_50", "did you mean resnet50 or"),
+        ("ResNet18", "did you mean resnet18 or"),
+        ("tu-efficientnet-b0", "'efficientnet-b0'; did you mean efficientnet_b0 or"),
+        ("resnet5.a1_in1k", "did you mean resnet50 or"),
+        ("mobilenetv3_smal_100", "did you mean mobilenetv3_small_100 or"),
+        ("swin", "did you mean swin_"),
+        ("zzzz", "list_models"),
+        ("", "list_models"),
+        ("[*?", "list_models"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest(name, hint):
+    with pytest.raises(UserError, match="timm has no encoder") as error:
+        check_known(name)
+    assert hint in str(error.value)
+    for suggested in str(error.value).partition("did you mean ")[2].rstrip("?").split(" or "):
+        assert not suggested or timm.is_model(suggested)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "tu-resnet18", "resnet18.a1_in1k"])
+def test_known_names(name):
+    assert check_known(name) is None
 
 
 def test_swin_cannot_be_dilated():

@@ -8,13 +8,14 @@ import mdpseg
 from mdpseg import weights
 from mdpseg.config import EvalConfig, NetworkConfig
 from mdpseg.data.readers.decode import read_ids
+from mdpseg.data.readers.tiff import Bands
 from mdpseg.engine import blocks
 from mdpseg.engine.runtime import make_fabric
 from mdpseg.errors import UserError
 from mdpseg.label_space import LabelSpace
 from mdpseg.model import SegmentationModel
 from mdpseg.network import SegmentationNetwork
-from tests.tiny import FAST_NETWORK
+from tests.tiny import FAST_NETWORK, pretraining, toy, write_recipe
 
 SPACE = LabelSpace.concatenate({"voc": ["rest", "cat", "dog"], "msrc": ["cat", "grass"]}, catch_alls={"voc": "rest"})
 
@@ -96,6 +97,15 @@ def test_lists_keep_their_order_and_batches_change_nothing(model):
         assert (alone.mask != found.mask).mean() < 1e-3  # another batch size may round otherwise
         assert np.allclose(alone.probabilities, found.probabilities, atol=1e-4)
     assert model.predict([]) == []
+    as_tuple = model.predict(tuple(images), batch_size=3)
+    assert all(np.array_equal(one.mask, two.mask) for one, two in zip(as_tuple, together, strict=True))
+
+
+@pytest.mark.parametrize("image", [pixels(), [pixels()], (pixels(),), []])
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_a_batch_of_no_images_is_refused(image, batch_size, model):
+    with pytest.raises(UserError, match=f"batch_size is {batch_size}; expected at least 1"):
+        model.predict(image, batch_size=batch_size)
 
 
 def test_probabilities_may_be_left_out(model):
@@ -303,6 +313,7 @@ def test_photographs_are_turned_upright(orientation, as_file, model, tmp_path):
         (np.zeros((0, 5, 3), np.uint8), "0x5"),
         (Image.new("I;16", (4, 4)), "8 bits"),
         (7, "got int"),
+        ((pixels() for _ in range(2)), "list or tuple of these; got generator"),
         ("none.jpg", "none.jpg"),
     ],
 )
@@ -362,6 +373,51 @@ def test_runs_without_use_are_refused(tmp_path):
     weights.save(tmp_path / "w", weights.Weights(union.config, union.state_dict(), SPACE, "classifier"))
     with pytest.raises(UserError, match="without prototypes"):
         SegmentationModel.from_run(tmp_path / "w")
+
+
+@pytest.mark.parametrize("device", ["cuda:0", "cuda:1", "cuda", "xpu", "foo", "mps"])
+def test_a_device_that_is_not_here_is_named(device, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    weights.save(tmp_path / "w", stored())
+    with pytest.raises(UserError, match=f"device is {device}, .* possible here: device=auto, device=cpu"):
+        SegmentationModel.from_run(tmp_path / "w", device)
+
+
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+def test_tiffs_are_read_as_the_run_read_them_or_as_is_said(tmp_path):
+    pytest.importorskip("rasterio")
+    from tests.data.readers.test_tiff import write_tiff
+
+    seen = pixels()  # what the network should see
+    # band 4 is of no use to it
+    scene = np.concatenate([seen.transpose(2, 0, 1)[::-1], np.zeros((1, 50, 70), np.uint8)]).astype(np.uint16) * 10
+    image = write_tiff(tmp_path / "a.tif", scene)
+    weights.save(tmp_path / "weights.safetensors", stored())
+    setting = {"bands": [3, 2, 1], "range": [0, 2550]}
+    bare = SegmentationModel.from_run(tmp_path, "cpu")
+    with pytest.raises(UserError, match="say which of them become black and white"):
+        bare.predict(image)
+
+    told = SegmentationModel.from_run(tmp_path, "cpu", tiff=setting)
+    expected = bare.predict(seen)
+    assert np.array_equal(told.predict(image).mask, expected.mask)
+    assert np.array_equal(
+        told.with_taxonomy("voc").predict([image])[0].mask, bare.with_taxonomy("voc").predict(seen).mask
+    )
+    assert torch.equal(told.embed(image), bare.embed(seen))
+    assert told.nearest(image, 3, 4) == bare.nearest(seen, 3, 4)
+    region_and_image = [(image, region(0, 30, 0, 30))]
+    assert told.add_class("mug", region_and_image).classes[-1] == "mine/mug"
+
+    dataset = {"name": "fields", "reader": "folder", "path": "x", "tiff": setting}
+    write_recipe(tmp_path / "recipe.yaml", pretraining(tmp_path, datasets=[dataset, toy("fine")]))
+    for run in (tmp_path, tmp_path / "weights.safetensors"):
+        assert np.array_equal(SegmentationModel.from_run(run, "cpu").predict(image).mask, expected.mask)
+    other = SegmentationModel.from_run(tmp_path, "cpu", tiff={"range": [0, 100]})
+    assert other.bands == Bands(None, (0, 100))
+    with pytest.raises(UserError, match="unknown key 'rnge'; did you mean 'range'"):
+        SegmentationModel.from_run(tmp_path, "cpu", tiff={"rnge": [0, 100]})
 
 
 @pytest.mark.parametrize(

@@ -95,9 +95,7 @@ def _as_overrides(resume: bool, devices: int | None, nodes: int | None) -> list[
 @app.command()
 def replay(
     file: Annotated[Path, typer.Argument(help="replay-STEP.pt of a run that stopped at a loss that is not finite.")],
-    device: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"] | None, typer.Option(help="Default: as in the run.")
-    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps; default: as in the run.")] = None,
 ) -> None:
     """Run the batch whose loss was not finite once more, and name the first layer that is not."""
     from rich.console import Console
@@ -122,7 +120,13 @@ def evaluate(recipe: Recipe, overrides: Overrides = None) -> None:
 @app.command()
 def predict(
     weights: Annotated[Path, typer.Argument(help="Folder or weights.safetensors of a fine-tuning.")],
-    images: Annotated[list[str], typer.Argument(help="Images, folders or globs.")],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE [IMAGE]... [KEY=VALUE]...",
+            help="Images, folders or globs; then settings, such as device=cpu.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for masks and overlays.")],
     opacity: Annotated[float, typer.Option(help="Of the colours in the overlay.")] = 0.5,
     prototypes: Annotated[
@@ -134,7 +138,9 @@ def predict(
     from mdpseg.engine.predict import predict
 
     by = {"prototypes": prototypes or taxonomy is not None, "taxonomy": taxonomy}
-    masks = predict({"weights": weights, "images": images, "out": out, "opacity": opacity, **by})
+    overrides = [text for text in images if "=" in text and not Path(text).exists()]
+    patterns = [text for text in images if text not in overrides]
+    masks = predict({"weights": weights, "images": patterns, "out": out, "opacity": opacity, **by}, overrides)
     typer.echo(f"{len(masks)} masks in {out}")
 
 
@@ -192,7 +198,7 @@ def serve(
     run: Annotated[Path, typer.Argument(help="Folder of a run, or a weights file.")],
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes any free one.")] = 8000,
-    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the network runs.")] = "auto",
+    device: Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, cuda:1, mps.")] = "auto",
     allow: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Host name that it answers to, too.")] = None,
 ) -> None:
     """Serve a page to try a network on images, and an HTTP interface."""

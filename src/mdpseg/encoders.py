@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +13,8 @@ import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from mdpseg.errors import UserError
 
 
 class TokenPyramid(nn.Module):
@@ -73,6 +76,26 @@ class Traits:
     patch: int
     options: dict[str, Any]
     fixed: int
+
+
+def check_known(encoder: str) -> None:
+    """Complains about a name that timm does not know.
+
+    Args:
+        encoder: the name; ``tu-`` in front and a tag behind it (``.a1_in1k``) are no part of it.
+
+    Raises:
+        UserError: timm has no such model; names the nearest ones.
+    """
+    name = encoder.removeprefix("tu-")
+    if timm.is_model(name):
+        return
+    bare = name.split(".")[0].lower()
+    models = timm.list_models()
+    family = sorted((model for model in models if bare and bare in model), key=lambda model: not model.startswith(bare))
+    near = difflib.get_close_matches(bare, models, n=3) or family[:3]
+    hint = f"did you mean {' or '.join(near)}?" if near else "timm.list_models() has all."
+    raise UserError(f"timm has no encoder {name!r}; {hint}")
 
 
 @cache

@@ -15,8 +15,9 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from mdpseg import weights
-from mdpseg.config import EvalConfig, PretrainConfig
-from mdpseg.data.image import ImageLike, as_pixels
+from mdpseg.config import EvalConfig, PretrainConfig, TiffConfig
+from mdpseg.data.image import ImageLike, as_pixels, bands_of_recipe
+from mdpseg.data.readers.tiff import Bands
 from mdpseg.engine.embedder import Embedder
 from mdpseg.engine.examples import Example, make_example, winning_offset
 from mdpseg.engine.runtime import Device, Precision, make_fabric
@@ -48,14 +49,18 @@ class SegmentationModel:
         stored: the weights that it was made from.
         prototypes: of a pretrained network, else None.
         embedder: gives the embeddings; has their ``stride`` in pixels.
+        bands: what is taken of TIFFs.
     """
 
     network: SegmentationNetwork
     classes: list[str]
     taxonomy: str | None
 
-    def __init__(self, stored: weights.Weights, fabric: Fabric, taxonomy: str | None = None) -> None:
+    def __init__(
+        self, stored: weights.Weights, fabric: Fabric, taxonomy: str | None = None, bands: Bands | None = None
+    ) -> None:
         self.stored, self._fabric = stored, fabric
+        self.bands = bands or Bands()
         self.prototypes = prototypes_of(stored)
         self._base = stored.build().to(fabric.device).requires_grad_(False)
         self.embedder = Embedder(self._base, fabric)
@@ -69,17 +74,21 @@ class SegmentationModel:
         taxonomy: str | None = None,
         *,
         precision: Precision = "auto",
+        tiff: TiffConfig | Mapping[str, Any] | None = None,
     ) -> Self:
         """Opens a finished run.
 
         Args:
             run: its folder, or a weights file.
-            device: ``auto`` takes CUDA, else MPS, else the CPU.
+            device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; ``auto`` takes CUDA, else MPS, else the CPU.
             taxonomy: as :meth:`with_taxonomy` takes it; default: all datasets.
             precision: of the forward pass; ``auto`` is bf16 on CUDA, float32 elsewhere.
+            tiff: ``bands`` and ``range`` of TIFFs, as a dataset of a recipe has them; default: those of the recipe
+                beside the weights, if its datasets have one ``tiff`` and not several that differ.
 
         Raises:
-            UserError: there are no weights, they are of a pretraining without prototypes, or ``taxonomy`` is unknown.
+            UserError: there are no weights, they are of a pretraining without prototypes, ``taxonomy`` is unknown, or
+                the device is not there.
         """
         path = Path(run)
         file = path / "weights.safetensors" if path.is_dir() else path
@@ -94,7 +103,12 @@ class SegmentationModel:
             )
         if not finetuned and stored.temperature is None:
             stored = _with_temperature_of(stored, file.with_name("recipe.yaml"))
-        return cls(stored, make_fabric(device, precision), taxonomy)
+        if tiff is None:
+            bands = bands_of_recipe(file.with_name("recipe.yaml"))
+        else:
+            given = load(tiff, TiffConfig)
+            bands = Bands(given.bands, given.range)
+        return cls(stored, make_fabric(device, precision), taxonomy, bands)
 
     @property
     def taxonomies(self) -> list[str]:
@@ -153,7 +167,7 @@ class SegmentationModel:
     @overload
     def predict(
         self,
-        image: list[ImageLike],
+        image: list[ImageLike] | tuple[ImageLike, ...],
         *,
         batch_size: int = ...,
         eval: EvalConfig | Mapping[str, Any] | None = ...,
@@ -162,17 +176,17 @@ class SegmentationModel:
 
     def predict(
         self,
-        image: ImageLike | list[ImageLike],
+        image: ImageLike | list[ImageLike] | tuple[ImageLike, ...],
         *,
         batch_size: int = 8,
         eval: EvalConfig | Mapping[str, Any] | None = None,
         probabilities: bool = True,
     ) -> Segmentation | list[Segmentation]:
-        """Segments an image of any size, or a list of them.
+        """Segments an image of any size, or several.
 
         Args:
-            image: a path, a PIL image, an array uint8 [H, W, 3] (or [H, W], [H, W, 4]), or a list of these. Photographs
-                are turned upright as their camera noted, and so is the mask.
+            image: a path, a PIL image, an array uint8 [H, W, 3] (or [H, W], [H, W, 4]), or a list or tuple of these.
+                Photographs are turned upright as their camera noted, and so is the mask; TIFFs are not.
             batch_size: how many images of one size run together.
             eval: window, flip, scales, as in a recipe's ``eval``; default: the whole image as it is. Images of more
                 than 8 million pixels run block by block in any case.
@@ -185,12 +199,12 @@ class SegmentationModel:
             UserError: an image cannot be read or is no image, the probabilities would take more than 2 GiB, or
                 ``batch_size`` is under 1.
         """
-        if not isinstance(image, list):
-            return self.predict([image], batch_size=1, eval=eval, probabilities=probabilities)[0]
-        config = load(eval or {}, EvalConfig)
         if batch_size < 1:
             raise UserError(f"batch_size is {batch_size}; expected at least 1.")
-        return segment(self.network, self.classes, image, config, self._fabric, probabilities, batch_size)
+        if not isinstance(image, list | tuple):
+            return self.predict([image], eval=eval, probabilities=probabilities)[0]
+        config = load(eval or {}, EvalConfig)
+        return segment(self.network, self.classes, image, config, self._fabric, probabilities, batch_size, self.bands)
 
     def embed(self, image: ImageLike) -> Tensor:
         """The embeddings of an image's pixels: of a fine-tuned network its normalised decoder features.
@@ -201,7 +215,7 @@ class SegmentationModel:
         Returns:
             float32 [D, h, w] of unit length along D, on the network's device; one for every ``embedder.stride`` pixels.
         """
-        return self.embedder(as_pixels(image))
+        return self.embedder(as_pixels(image, self.bands))
 
     def nearest(self, image: ImageLike | Tensor, row: int, column: int) -> dict[str, list[Similar]]:
         """Which classes of each dataset are most similar to what is at a pixel.
@@ -221,7 +235,7 @@ class SegmentationModel:
         if isinstance(image, Tensor):
             embeddings, (height, width) = image, (side * self.embedder.stride for side in image.shape[1:])
         else:
-            pixels = as_pixels(image)
+            pixels = as_pixels(image, self.bands)
             embeddings, (height, width) = self.embedder(pixels), pixels.shape[1:]
         if not (0 <= row < height and 0 <= column < width):
             raise UserError(f"Pixel (row {row}, column {column}) is outside the image of {height} x {width} pixels.")
@@ -269,7 +283,7 @@ class SegmentationModel:
         return other
 
     def _example(self, image: ImageLike, region: Any, number: int) -> Example:
-        pixels = as_pixels(image)
+        pixels = as_pixels(image, self.bands)
         chosen = torch.as_tensor(np.asarray(region))
         if chosen.dtype != torch.bool or chosen.shape != pixels.shape[1:]:
             raise UserError(

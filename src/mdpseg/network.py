@@ -47,10 +47,7 @@ class SegmentationNetwork(nn.Module):
         super().__init__()
         self.config = config
         encoder = config.encoder.removeprefix("tu-")
-        if not timm.is_model(encoder):
-            near = timm.list_models(f"*{encoder.split('.')[0]}*")[:5]
-            hint = f"did you mean {', '.join(near)}?" if near else "see timm.list_models()."
-            raise UserError(f"timm has no encoder {encoder!r}; {hint}")
+        encoders.check_known(encoder)
         options = decoder_options(config)
         try:
             model = encoders.create_model(config.decoder, encoder, options)

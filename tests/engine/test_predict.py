@@ -1,4 +1,6 @@
 import os
+import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -13,6 +15,9 @@ from mdpseg.engine.inference import class_scores
 from mdpseg.engine.predict import find_images, write_mask
 from mdpseg.errors import UserError
 from mdpseg.palette import palette
+from tests import tiny
+
+pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
 
 
 @pytest.fixture
@@ -104,6 +109,76 @@ def test_the_mask_of_one_image_is_not_the_overlay_of_another(images):
 def test_nothing_found_is_named(pattern, images):
     with pytest.raises(UserError, match="No image at"):
         find_images([str(images / pattern)])
+
+
+@pytest.fixture(scope="module")
+def fields(tmp_path_factory):
+    """A run that was trained on TIFFs of 16 bits, and their folder, which is the command's."""
+    pytest.importorskip("rasterio")
+    from tests.data.readers.test_tiff import write_tiff
+
+    root = tmp_path_factory.mktemp("fields")
+    for number in range(2):
+        rng = np.random.default_rng(number)
+        write_tiff(root / f"images/{number}.tif", rng.integers(0, 256, (3, 40, 48)).astype(np.uint16) * 10)
+        write_tiff(root / f"masks/{number}.tiff", rng.integers(0, 3, (1, 40, 48)).astype(np.uint8))
+    (root / "classes.txt").write_text("a\nb\nc\n")
+    entry = {"name": "fields", "reader": "folder", "images": str(root / "images"), "masks": str(root / "masks")}
+    entry |= {"classes": str(root / "classes.txt"), "tiff": {"bands": [3, 2, 1], "range": [0, 2550]}}
+    recipe = tiny.finetuning(root / "run", train=entry, val=None, network=tiny.FAST_NETWORK, iterations=1)
+    return mdpseg.finetune(recipe).out, root / "images"
+
+
+def test_a_run_on_tiffs_is_applied_to_tiffs(fields, mdpseg_command, tmp_path):
+    run_folder, folder = fields
+    code, said, err = mdpseg_command("predict", run_folder, folder, "--out", tmp_path / "out")
+    assert code == 0, err
+    assert said.endswith(f"2 masks in {tmp_path / 'out'}\n")
+    model = mdpseg.SegmentationModel.from_run(run_folder)
+    import rasterio
+
+    for number in range(2):
+        with rasterio.open(folder / f"{number}.tif") as file:
+            seen = (file.read([3, 2, 1]) / 10).round().astype(np.uint8).transpose(1, 2, 0)
+        expected = model.predict(seen).mask
+        assert np.array_equal(read_ids(tmp_path / "out" / f"{number}.png", "test").numpy(), expected)
+        with Image.open(tmp_path / "out" / f"{number}_overlay.jpg") as overlay:
+            assert overlay.size == (48, 40)
+
+
+def test_weights_away_from_their_run_are_told_of_tiffs(fields, tmp_path):
+    run_folder, folder = fields
+    shutil.copy(run_folder / "weights.safetensors", tmp_path)
+    given = {"weights": tmp_path / "weights.safetensors", "images": [str(folder / "*.tif")]}
+    with pytest.raises(UserError, match=r"0\.tif has values of uint16; .*a setting of predict"):
+        mdpseg.predict({**given, "out": tmp_path / "none"})
+    setting = {"bands": [3, 2, 1], "range": [0, 2550]}
+    told = mdpseg.predict({**given, "out": tmp_path / "told", "tiff": setting})
+    known = mdpseg.predict({**given, "out": tmp_path / "known", "weights": run_folder})
+    for one, two in zip(told, known, strict=True):
+        assert torch.equal(read_ids(one, "test"), read_ids(two, "test"))
+
+
+def test_settings_stand_behind_the_images(fields, mdpseg_command, tmp_path):
+    run_folder, folder = fields
+    shutil.copy(run_folder / "weights.safetensors", tmp_path)
+    (tmp_path / "a=b.tif").symlink_to(folder / "0.tif")  # a file first
+    given = ("predict", tmp_path / "weights.safetensors", tmp_path / "a=b.tif", "--out", tmp_path / "out")
+    code, _, err = mdpseg_command(*given, "tiff={bands: [3, 2, 1], range: [0, 2550]}", "device=cpu")
+    assert code == 0, err
+    known = mdpseg.predict({"weights": run_folder, "images": [str(folder / "0.tif")], "out": tmp_path / "known"})
+    assert torch.equal(read_ids(tmp_path / "out" / "a=b.png", "test"), read_ids(known[0], "test"))
+    for wrong, said in {"device=xpu": "device is 'xpu'; expected auto", "devise=cpu": "did you mean 'device'"}.items():
+        code, _, err = mdpseg_command(*given, wrong)
+        assert code == 2
+        assert said in err
+
+
+def test_tiffs_without_rasterio_say_what_to_install(fields, mdpseg_command, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    code, _, err = mdpseg_command("predict", *fields, "--out", tmp_path)
+    assert code == 2
+    assert 'pip install "mdpseg[tiff]"' in err
 
 
 def test_write_mask_keeps_every_id(tmp_path):

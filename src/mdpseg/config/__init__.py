@@ -9,6 +9,7 @@ from mdpseg.config.evaluation import EvalConfig, EvaluateConfig, PredictConfig
 from mdpseg.config.method import MethodConfig
 from mdpseg.config.network import NetworkConfig
 from mdpseg.config.optim import FinetuneOptimConfig, OptimConfig, PretrainOptimConfig
+from mdpseg.config.readers import TiffConfig
 from mdpseg.config.runs import WITHOUT_EFFECT, FinetuneConfig, PretrainConfig, RunConfig
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "RunConfig",
     "Settings",
     "SubsetConfig",
+    "TiffConfig",
 ]

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
+
+
+def _is_a_device(device: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]+)?", device):
+        raise ValueError(f"device is {device!r:.60}; expected auto, cpu, cuda, cuda:N (such as cuda:1) or mps")
+    return device
+
+
+# Whether it is there is only known where it is used.
+Device = Annotated[str, AfterValidator(_is_a_device)]
 
 
 class Settings(BaseModel):

@@ -7,8 +7,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mdpseg.config.base import Positive, Settings
+from mdpseg.config.base import Device, Positive, Settings
 from mdpseg.config.data import LabelledDataset
+from mdpseg.config.readers import TiffConfig
 
 
 class EvalConfig(Settings):
@@ -36,7 +37,9 @@ class EvaluateConfig(Settings):
     data_root: Path = Field(Path(), description="Where relative dataset paths start; default: the current folder.")
     out: Path | None = Field(None, description="JSON file for the results; default: none is written.")
     eval: EvalConfig = Field(EvalConfig(), description="How images are predicted.")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, else MPS, else CPU.")
+    device: Device = Field(
+        "auto", description="auto (CUDA, else MPS, else CPU), cpu, mps, cuda, or cuda:N for the one of that number."
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on CUDA, fp32 elsewhere.")
     workers: Annotated[int, Field(ge=0)] = Field(2, description="Processes that read images.")
 
@@ -53,7 +56,12 @@ class PredictConfig(Settings):
     )
     images: list[str] = Field(min_length=1, description="Image files, folders or globs.")
     out: Path = Field(description="Folder for NAME.png (palette mask) and NAME_overlay.jpg.")
+    tiff: TiffConfig | None = Field(
+        None, description="Bands and values of TIFFs; default: as the run's recipe has them, if only in one way."
+    )
     opacity: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="Of the classes' colours in the overlay.")
     eval: EvalConfig = Field(EvalConfig(), description="How images are predicted.")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, else MPS, else CPU.")
+    device: Device = Field(
+        "auto", description="auto (CUDA, else MPS, else CPU), cpu, mps, cuda, or cuda:N for the one of that number."
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on CUDA, fp32 elsewhere.")

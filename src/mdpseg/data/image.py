@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ import torch
 from PIL import ExifTags, Image
 from torch import Tensor
 
-from mdpseg.data.readers.decode import MOST_PIXELS, read_image
-from mdpseg.errors import UserError
+from mdpseg.config import DatasetConfig, FinetuneConfig, PretrainConfig
+from mdpseg.data.readers.decode import MOST_PIXELS, decode_photograph, read_bytes
+from mdpseg.data.readers.tiff import Bands, NeedsSettingError, decode_tiff, is_tiff
+from mdpseg.errors import BadFileError, UserError
+from mdpseg.recipe import load_any
 
 ImageLike = Image.Image | np.ndarray[Any, Any] | str | Path
 
@@ -28,20 +32,20 @@ _UPRIGHT: dict[int, Callable[[Tensor], Tensor]] = {
 }
 
 
-def as_pixels(image: ImageLike) -> Tensor:
+def as_pixels(image: ImageLike, bands: Bands | None = None) -> Tensor:
     """The pixels of an image, uint8 [3, H, W], RGB on the CPU; upright, where a camera noted how it was held.
 
     Args:
-        image: the path of a JPEG, PNG or WebP file; a PIL image; or an array uint8 [H, W, 3], [H, W] (grey) or
+        image: the path of a JPEG, PNG, WebP or TIFF file; a PIL image; or an array uint8 [H, W, 3], [H, W] (grey) or
             [H, W, 4] (an alpha channel is left out).
+        bands: what is taken of TIFFs, which are never turned; default: the first three, of 8 bits.
 
     Raises:
-        UserError: the file is missing or damaged, the array has another shape or dtype, or there are no pixels.
+        UserError: the file is missing or damaged, the array has another shape or dtype, there are no pixels, or a TIFF
+            needs other bands or a range.
     """
     if isinstance(image, str | Path):
-        pixels = read_image(Path(image), "image")
-        with Image.open(image) as picture:
-            return _upright(pixels, picture)
+        return _from_file(Path(image), bands or Bands())
     if isinstance(image, Image.Image):
         if image.mode.startswith(("I", "F")):
             raise UserError(f"The image has mode {image.mode} (16 bits or more a pixel); convert it to 8 bits.")
@@ -51,7 +55,44 @@ def as_pixels(image: ImageLike) -> Tensor:
         return _upright(pixels, image)
     if isinstance(image, np.ndarray):
         return _from_array(image)
-    raise UserError(f"An image is a path, a PIL image or an array uint8 [H, W, 3]; got {type(image).__name__}.")
+    raise UserError(
+        f"An image is a path, a PIL image or an array uint8 [H, W, 3], and several are a list or tuple of these; got "
+        f"{type(image).__name__}."
+    )
+
+
+def bands_of_recipe(path: Path) -> Bands:
+    """What a run took of TIFFs, by its recipe: the ``tiff`` of its datasets, if all that have one have the same.
+
+    It is a default, so a recipe that is not there, or of another version, says nothing.
+    """
+    try:
+        recipe = load_any(path, {"datasets": PretrainConfig, "train": FinetuneConfig})
+    except UserError:
+        return Bands()
+    datasets: list[DatasetConfig | None] = []
+    if isinstance(recipe, PretrainConfig):
+        datasets += recipe.datasets
+    elif isinstance(recipe, FinetuneConfig):
+        datasets += [recipe.train, recipe.val]
+    found = {Bands(one.tiff.bands, one.tiff.range) for one in datasets if one and one.tiff}
+    return found.pop() if len(found) == 1 else Bands()
+
+
+def _from_file(path: Path, bands: Bands) -> Tensor:
+    content = read_bytes(path, "image")
+    if not is_tiff(content):
+        pixels = decode_photograph(content, path, "image")
+        with Image.open(io.BytesIO(content)) as picture:
+            return _upright(pixels, picture)
+    try:
+        return decode_tiff(content, path, "image", bands)
+    except NeedsSettingError as error:
+        todo = (
+            f"{error.todo}, as a setting of predict or SegmentationModel.from_run. By default it is that of the "
+            "recipe.yaml beside the weights, if its datasets have one and not several"
+        )
+        raise BadFileError("image", path, error.kind, error.wrong, todo) from None
 
 
 def _upright(pixels: Tensor, picture: Image.Image) -> Tensor:

@@ -15,19 +15,22 @@ from torch import Tensor
 
 from mdpseg.config import PredictConfig
 from mdpseg.data.image import as_pixels
+from mdpseg.data.readers.decode import IMAGE_SUFFIXES
+from mdpseg.data.readers.tiff import TIFF_SUFFIXES
 from mdpseg.errors import UserError
 from mdpseg.files import write_text, write_whole
 from mdpseg.model import SegmentationModel
 from mdpseg.palette import colour_mask, palette
 from mdpseg.recipe import load
 
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+_SUFFIXES = (*IMAGE_SUFFIXES, *TIFF_SUFFIXES)
 
 
 def predict(config: PredictConfig | Mapping[str, Any] | str | Path, overrides: Sequence[str] = ()) -> list[Path]:
     """Writes NAME.png (palette mask, pixel value = class id) and NAME_overlay.jpg for every image, and classes.txt.
 
-    Photographs are turned upright as their camera noted, and so are their masks.
+    Photographs are turned upright as their camera noted, and so are their masks. TIFFs are read as the run read them,
+    or as ``tiff`` says.
 
     Args:
         config: a configuration, a dict, or the path of a YAML recipe.
@@ -49,8 +52,9 @@ def predict(config: PredictConfig | Mapping[str, Any] | str | Path, overrides: S
     write_text(config.out / "classes.txt", "".join(f"{name}\n" for name in model.classes))
     masks = []
     for path in track(images, "predicting", disable=len(images) < 2):
-        image = as_pixels(path)
-        mask = torch.from_numpy(model.predict(path, eval=config.eval, probabilities=False).mask)
+        image = as_pixels(path, model.bands)  # [3, H, W]
+        seen = model.predict(image.permute(1, 2, 0).numpy(), eval=config.eval, probabilities=False)
+        mask = torch.from_numpy(seen.mask)
         masks.append(config.out / f"{path.stem}.png")
         write_mask(masks[-1], mask)
         shown = image.float().lerp(colour_mask(mask).float(), config.opacity).to(torch.uint8)
@@ -59,7 +63,9 @@ def predict(config: PredictConfig | Mapping[str, Any] | str | Path, overrides: S
 
 
 def _open(config: PredictConfig) -> SegmentationModel:
-    model = SegmentationModel.from_run(config.weights, config.device, config.taxonomy, precision=config.precision)
+    model = SegmentationModel.from_run(
+        config.weights, config.device, config.taxonomy, precision=config.precision, tiff=config.tiff
+    )
     if model.taxonomies and not config.prototypes:
         raise UserError(
             f"{config.weights} holds a pretrained network; fine-tune it first (mdpseg finetune ... init=...), or "

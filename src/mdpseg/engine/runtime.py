@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from mdpseg.config import RunConfig
 from mdpseg.errors import UserError
 
-Device = Literal["auto", "cpu", "cuda", "mps"]
+Device = str  # auto, cpu, cuda, cuda:N or mps
 Precision = Literal["auto", "fp32", "bf16"]
 
 _RANK_TIMEOUT = 600
@@ -27,14 +27,14 @@ def make_fabric(device: Device, precision: Precision) -> Fabric:
     """The Lightning Fabric of one process on one device.
 
     Args:
-        device: ``auto`` takes CUDA, else MPS, else the CPU.
+        device: ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; ``auto`` takes CUDA, else MPS, else the CPU.
         precision: of the forward pass (autocast); weights and losses stay float32.
 
     Raises:
         UserError: the device asked for is not there.
     """
-    chosen = _device(device)
-    return Fabric(accelerator=chosen, devices=1, precision=_precision(precision, chosen))
+    chosen, which = _device(device)
+    return Fabric(accelerator=chosen, devices=which, precision=_precision(precision, chosen))
 
 
 def make_training_fabric(config: RunConfig) -> Fabric:
@@ -43,7 +43,7 @@ def make_training_fabric(config: RunConfig) -> Fabric:
     Raises:
         UserError: devices are asked for that are not there, or that do not go together.
     """
-    chosen = _device(config.device)
+    chosen, which = _device(config.device)
     devices, nodes = _world(config)
     if config.sync_batchnorm and chosen != "cuda":
         raise UserError(
@@ -55,7 +55,7 @@ def make_training_fabric(config: RunConfig) -> Fabric:
         torch.use_deterministic_algorithms(True, warn_only=True)  # a few kernels have no such form: torch names them
     precision = _precision(config.precision, chosen)
     if devices * nodes == 1:
-        return Fabric(accelerator=chosen, devices=1, precision=precision)
+        return Fabric(accelerator=chosen, devices=which, precision=precision)
     _check_devices(config, chosen, devices, nodes)
     # The bank is equal by itself, and running statistics are evened out when needed.
     new_name = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
@@ -95,11 +95,18 @@ def launch(fabric: Fabric) -> None:
         ) from error
 
 
-def _device(device: Device) -> str:
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if device != "auto" and not there[device]:
-        raise UserError(f"device is {device}, and torch finds none here; use device=auto or device=cpu.")
-    return device if device != "auto" else next(name for name in ("cuda", "mps", "cpu") if there[name])
+def _device(device: Device) -> tuple[str, int | list[int]]:
+    """Its sort, and which of them as Fabric has it: any one, or that of a number."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = {"cuda": count > 0, "mps": torch.backends.mps.is_available(), "cpu": True}
+    sorts = [sort for sort, is_there in there.items() if is_there]  # the best one first
+    possible = ["auto", *reversed(sorts), *(f"cuda:{number}" for number in range(count))]
+    name = str(device)  # of a torch.device, too
+    if name not in possible:
+        shown = ", ".join(f"device={one}" for one in possible)
+        raise UserError(f"device is {name:.60}, which torch does not find here; possible here: {shown}.")
+    sort, _, number = (sorts[0] if name == "auto" else name).partition(":")
+    return sort, [int(number)] if number else 1
 
 
 def _precision(precision: Precision, device: str) -> Literal["bf16-mixed", "32-true"]:
@@ -121,6 +128,11 @@ def _world(config: RunConfig) -> tuple[int, int]:
 
 
 def _check_devices(config: RunConfig, chosen: str, devices: int, nodes: int) -> None:
+    if ":" in config.device:
+        raise UserError(
+            f"devices={devices} nodes={nodes}, and device {config.device} is one only; set device=cuda, and choose "
+            "which by CUDA_VISIBLE_DEVICES."
+        )
     if chosen == "mps":
         raise UserError(f"devices={devices} nodes={nodes}, and device mps is one only; use devices=1 nodes=1.")
     if chosen == "cuda" and torch.cuda.device_count() < devices:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mdpseg.config import EvalConfig
 from mdpseg.data.image import ImageLike, as_pixels
+from mdpseg.data.readers.tiff import Bands
 from mdpseg.engine.blocks import blocks
 from mdpseg.engine.inference import class_ids, class_probabilities
 from mdpseg.errors import UserError
@@ -46,6 +47,7 @@ def segment(
     fabric: Fabric,
     probabilities: bool,
     batch_size: int,
+    bands: Bands,
 ) -> list[Segmentation]:
     """Segments images of any size, each of which may be a path, a PIL image or an array.
 
@@ -57,6 +59,7 @@ def segment(
         fabric: device and precision.
         probabilities: whether they are wanted.
         batch_size: how many images of one size run together.
+        bands: what is taken of TIFFs.
 
     Raises:
         UserError: an image cannot be read or is no image, or the probabilities would take more than 2 GiB.
@@ -64,7 +67,7 @@ def segment(
     found: list[Segmentation] = []
     wanted = 0  # bytes of probabilities
     for start in range(0, len(images), batch_size):
-        pixels = [as_pixels(image) for image in images[start : start + batch_size]]
+        pixels = [as_pixels(image, bands) for image in images[start : start + batch_size]]
         wanted += sum(4 * len(classes) * one.shape[1] * one.shape[2] for one in pixels)
         if probabilities and wanted > _MOST_PROBABILITIES:
             raise UserError(

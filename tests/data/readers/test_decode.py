@@ -145,6 +145,31 @@ def test_empty_missing_and_foreign_files(tmp_path):
         read_ids(tmp_path / "mask.jpg", "d")
 
 
+@pytest.mark.parametrize("kind", ["GIF", "BMP"])
+def test_a_picture_of_another_kind_is_named_and_can_be_converted_as_said(kind, tmp_path):
+    path = tmp_path / "it's a cat.jpg"
+    Image.fromarray(noise()).save(path, kind)
+    with Image.open(path) as picture:
+        expected = np.array(picture.convert("RGB"))
+    with pytest.raises(UserError, match=rf"is not a JPEG, PNG or WebP image, but a {kind}; convert it: ") as error:
+        read_image(path, "d")
+    exec(str(error.value).partition("convert it: ")[2].removesuffix("."))
+    np.testing.assert_array_equal(read_image(path, "d").permute(1, 2, 0).numpy(), expected)
+
+
+def test_a_tiff_is_named(tmp_path):
+    Image.fromarray(noise()).save(tmp_path / "a.jpg", "TIFF")
+    with pytest.raises(UserError, match="but a TIFF; convert it to PNG of 8 bits; the readers folder and list"):
+        read_image(tmp_path / "a.jpg", "d")
+
+
+@pytest.mark.parametrize("content", [b"BM", b"BMW and other words", b"GIF", b"II*", b"text"])
+def test_no_kind_is_made_up(content, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.jpg is not a JPEG, PNG or WebP image; convert it, re-copy it"):
+        read_image(tmp_path / "a.jpg", "d")
+
+
 def test_masks_that_hold_no_ids(tmp_path):
     write_image(tmp_path / "rgb.png")
     with pytest.raises(UserError, match=r"rgb\.png holds colors \(RGB\).*YAML class list"):

@@ -1,3 +1,4 @@
+import re
 import sys
 
 import numpy as np
@@ -91,14 +92,24 @@ def test_readers_take_them(tmp_path):
     "pixels, bands, said",
     [
         (scene(), Bands(), r"values of uint16; say which .* tiff: \{range"),
-        (scene(), Bands((1, 2, 6), (0, 1)), "has 5 bands"),
-        (scene(2, np.uint8, 255), Bands(), "has 2 bands"),
+        (scene(), Bands((1, 2, 6), (0, 1)), r"has 5 bands, and tiff.bands names band 6; .*bands: \[1, 2, 3\]"),
+        (scene(2, np.uint8, 255), Bands(), r"has 2 bands; name three of 1 to 2 .*bands: \[1, 2, 2\]"),
+        (scene(1, np.uint8, 255), Bands((3, 2, 1)), r"has 1 band, and tiff.bands names band 3; .*bands: \[1, 1, 1\]"),
         (scene(3, np.complex64), Bands(None, (0, 1)), "complex values"),
     ],
 )
 def test_images_that_need_a_setting(tmp_path, pixels, bands, said):
     with pytest.raises(UserError, match=said):
         read_image_or_tiff(write_tiff(tmp_path / "a.tif", pixels), "mine", bands)
+
+
+@pytest.mark.parametrize("count, wrong", [(2, None), (5, (1, 2, 6)), (1, (3, 2, 1))])
+def test_the_suggested_bands_are_read(tmp_path, count, wrong):
+    path = write_tiff(tmp_path / "a.tif", scene(count, np.uint8, 255))
+    with pytest.raises(UserError) as error:
+        read_image_or_tiff(path, "mine", Bands(wrong))
+    suggested = re.search(r"bands: \[(\d), (\d), (\d)\]", str(error.value))
+    assert read_image_or_tiff(path, "mine", Bands(tuple(map(int, suggested.groups())))).shape == (3, 8, 10)
 
 
 @pytest.mark.parametrize(

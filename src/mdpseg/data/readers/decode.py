@@ -20,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_image
 
-from mdpseg.data.readers.header import jpeg_size, kind_of, png_size, webp_size
+from mdpseg.data.readers.header import jpeg_size, kind_of, other_kind_of, png_size, webp_size
 from mdpseg.errors import BadFileError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -66,15 +66,26 @@ def decode_photograph(content: bytes, path: Path, dataset: str) -> Tensor:
     if kind == "PNG":
         return _pixels(_open_png(content, path, dataset), path, dataset)
     if kind is None:
-        raise BadFileError(
-            dataset, path, "format", f"{path} is not a JPEG, PNG or WebP image", "convert it, re-copy it or remove it"
-        )
+        raise _other_kind(content, path, dataset)
     refuse_too_large(jpeg_size(content) if kind == "JPEG" else webp_size(content), path, dataset)
     try:
         encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
         return cast(Tensor, decode_image(encoded, ImageReadMode.RGB))  # [3, H, W]
     except DAMAGE as error:
         raise damaged(path, dataset, error) from error
+
+
+def _other_kind(content: bytes, path: Path, dataset: str) -> BadFileError:
+    wrong, kind = f"{path} is not a JPEG, PNG or WebP image", other_kind_of(content)
+    if kind is None:
+        return BadFileError(dataset, path, "format", wrong, "convert it, re-copy it or remove it")
+    if kind == "TIFF":  # may have other bands or bits than a conversion would keep
+        todo = "convert it to PNG of 8 bits; the readers folder and list, and predict, take TIFF as it is"
+    else:
+        # in place: readers know a kind by the content, and masks by the name
+        name = str(path)
+        todo = f"convert it: from PIL import Image; Image.open({name!r}).convert('RGB').save({name!r}, 'PNG')"
+    return BadFileError(dataset, path, "format", f"{wrong}, but a {kind}", todo)
 
 
 def read_ids(path: Path, dataset: str) -> Tensor:

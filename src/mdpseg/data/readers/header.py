@@ -19,6 +19,16 @@ def kind_of(content: bytes) -> str | None:
     return "WEBP" if content.startswith(b"RIFF") and content[8:12] == b"WEBP" else None
 
 
+def other_kind_of(content: bytes) -> str | None:
+    """The name of a picture format that is not read, by the first bytes; None for anything else."""
+    if content.startswith((b"GIF87a", b"GIF89a")):
+        return "GIF"
+    if content.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return "TIFF"
+    # "BM" alone begins many a text; the four bytes from the seventh on are reserved, and 0
+    return "BMP" if content.startswith(b"BM") and content[6:10] == bytes(4) else None
+
+
 def png_size(content: bytes) -> tuple[int, int] | None:
     """Width and height of a PNG, or None if its header is not whole."""
     if len(content) < 24:

@@ -43,6 +43,15 @@ class Bands:
     range: tuple[float, float] | None = None
 
 
+class NeedsSettingError(BadFileError):
+    """A TIFF for which ``tiff`` must be set, or set otherwise."""
+
+
+def is_tiff(content: bytes) -> bool:
+    """By the first bytes, whatever the file's suffix."""
+    return content.startswith(_MAGIC)
+
+
 def read_image_or_tiff(path: Path, dataset: str, bands: Bands) -> Tensor:
     """Reads an image as :func:`mdpseg.data.readers.decode.read_image`, or a TIFF.
 
@@ -59,19 +68,22 @@ def read_image_or_tiff(path: Path, dataset: str, bands: Bands) -> Tensor:
         UserError: rasterio is not installed.
     """
     content = read_bytes(path, dataset)
-    if not content.startswith(_MAGIC):
+    if not is_tiff(content):
         return decode_photograph(content, path, dataset)
+    return decode_tiff(content, path, dataset, bands)
+
+
+def decode_tiff(content: bytes, path: Path, dataset: str, bands: Bands) -> Tensor:
+    """As :func:`read_image_or_tiff`, of a TIFF's content; the path is for messages."""
     with _opened(content, path, dataset) as file:
         rgb = bands.rgb or ((1, 2, 3) if file.count >= 3 else (1, 1, 1))
         if max(rgb) > file.count or (bands.rgb is None and file.count == 2):
-            wrong = f"{path} has {file.count} band{'s' if file.count > 1 else ''}"
-            todo = f"name three of them, such as tiff: {{bands: [1, 1, {file.count}]}}"
-            raise BadFileError(dataset, path, "format", wrong, todo)
+            raise _wrong_bands(file.count, bands, path, dataset)
         kinds = {file.dtypes[band - 1] for band in rgb}
         if bands.range is None and kinds != {"uint8"}:
             wrong = f"{path} has values of {', '.join(sorted(kinds))}"
             todo = "say which of them become black and white, such as tiff: {range: [0, 10000]}"
-            raise BadFileError(dataset, path, "format", wrong, todo)
+            raise NeedsSettingError(dataset, path, "format", wrong, todo)
         if any(kind.startswith("complex") for kind in kinds):
             raise BadFileError(dataset, path, "format", f"{path} has complex values", "save their size or real part")
         pixels = _read(file, rgb, path, dataset)  # [3, H, W]
@@ -111,6 +123,16 @@ def read_ids_or_tiff(path: Path, dataset: str) -> Tensor:
         wrong = f"mask {path} has id {low if low < 0 else high}"
         raise BadFileError(dataset, path, "id", wrong, "ids must be 0 to 255 (255 is ignored). Correct the mask")
     return torch.from_numpy(ids.astype(np.uint8))
+
+
+def _wrong_bands(count: int, bands: Bands, path: Path, dataset: str) -> NeedsSettingError:
+    wrong = f"{path} has {count} band{'s' if count > 1 else ''}"
+    if bands.rgb is not None:
+        wrong += f", and tiff.bands names band {max(bands.rgb)}"
+    # all that there are, or the one as grey
+    these = ", ".join(str(min(band, count)) for band in (1, 2, 3))
+    todo = f"name three of 1 to {count} (one may stand repeatedly), such as tiff: {{bands: [{these}]}}"
+    return NeedsSettingError(dataset, path, "format", wrong, todo)
 
 
 @contextmanager
