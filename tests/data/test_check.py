@@ -193,6 +193,53 @@ def test_pretraining_with_all_sorts_of_datasets(tmp_path):
     assert "bare: 3 images, without labels" in report.text(3)
 
 
+@pytest.mark.parametrize("role", ["train", "val"])
+def test_a_dataset_that_cannot_be_opened_is_one_line(tmp_path, role):
+    recipe = dataset(tmp_path / "d")
+    recipe[role]["path"] = str(tmp_path / "none")
+    report = found(recipe, tmp_path)
+    (problem,) = report.problems
+    assert problem.line() == (
+        f"mine ({role}): no folder {tmp_path / 'none/images' / role}; expected a folder of images and a folder of PNG "
+        "(or TIFF) masks of the same names. Correct the path."
+    )
+    assert [part.title for part in report.parts] == [f"mine ({'val' if role == 'train' else 'train'})"]
+
+
+def test_a_message_that_says_only_what_is_wrong_gets_one_instruction(tmp_path):
+    recipe = dataset(tmp_path / "d")
+    recipe["train"]["classes"] = str(tmp_path / "latin.txt")
+    (tmp_path / "latin.txt").write_bytes(b"stra\xdfe\n")
+    (problem,) = found(recipe, tmp_path).problems
+    assert problem.line().count("mine") == 1
+    assert problem.todo
+    assert problem.line() == f"mine (train): {problem.wrong}; {problem.todo}."
+
+
+def test_a_folder_is_checked_as_its_recipe_is(tmp_path, mdpseg_command):
+    recipe = dataset(tmp_path / "mine")
+    code, out, err = mdpseg_command("data", "check", tmp_path / "mine", "--workers", 0)
+    assert (code, err) == (0, "")
+    assert "mine (train): 6 images" in out
+    spoil(tmp_path / "mine")
+    by_recipe, by_folder = found(recipe, tmp_path), check(tmp_path / "mine", workers=0)
+    assert by_folder.problems == by_recipe.problems
+    assert len(by_folder.problems) == 14
+
+
+def test_an_entry_is_checked(tmp_path, mdpseg_command):
+    dataset(tmp_path / "d")
+    entry = f"{{name: mine, reader: folder, path: {tmp_path / 'd'}}}"
+    (tmp_path / "entry.yaml").write_text(entry)
+    for source, *overrides in ([entry, "split=val"], [tmp_path / "entry.yaml", "split=val"]):
+        code, out, _ = mdpseg_command("data", "check", source, *overrides, "--workers", 0)
+        assert code == 0
+        assert "mine: 4 images" in out
+    code, _, err = mdpseg_command("data", "check", "{name: mine}", "--workers", 0)
+    assert code == 2
+    assert "'reader' is missing" in err
+
+
 def test_pixels_are_counted_as_a_slow_loop_counts_them(tmp_path):
     report = found(dataset(tmp_path / "d"), tmp_path)
     masks = [np.asarray(Image.open(path)) for path in sorted((tmp_path / "d/masks/train").iterdir())]

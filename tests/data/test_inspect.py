@@ -3,7 +3,7 @@ from PIL import Image
 
 from mdpseg.data.inspect import CELL, inspect
 from tests import tiny
-from tests.data.readers.files import original
+from tests.data.readers.files import original, write_image, write_lines, write_mask
 
 
 def test_the_sheet_of_a_recipe(tmp_path, mdpseg_command):
@@ -47,6 +47,25 @@ def test_a_folder_that_init_knows(tmp_path, mdpseg_command):
     assert "voc2012 (train): 3 images, 21 classes" in said
     assert "voc2012 (val): 3 images, 21 classes" in said
     assert [path.name for path in tmp_path.iterdir()] == ["sheet.webp"]
+
+
+def test_a_folder_takes_no_settings(tmp_path, mdpseg_command):
+    tiny.image_folder(tmp_path / "d")
+    code, _, err = mdpseg_command("data", "inspect", tmp_path / "d", "data_root=x", "--out", tmp_path / "a.png")
+    assert code == 2
+    assert "data_root=x is a setting of a recipe" in err
+
+
+def test_a_folder_of_a_list_without_class_names(tmp_path, mdpseg_command):
+    """The class list that ``init`` would write is used, and not written."""
+    for key in "ab":
+        write_image(tmp_path / "d" / "photos" / f"{key}.jpg")
+        write_mask(tmp_path / "d" / "labels" / f"{key}_m.png", [0, 1])
+    write_lines(tmp_path / "d" / "train.txt", [f"photos/{key}.jpg labels/{key}_m.png" for key in "ab"])
+    code, said, _ = mdpseg_command("data", "inspect", tmp_path / "d", "--out", tmp_path / "sheet.png")
+    assert code == 0
+    assert "d (train): 2 images, 2 classes; 2 classes in the sample of 2 images" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d", "sheet.png"]
 
 
 def test_what_cannot_be_inspected(tmp_path, mdpseg_command):

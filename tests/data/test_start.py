@@ -13,6 +13,7 @@ from mdpseg.data import layouts
 from mdpseg.data.open import open_dataset
 from mdpseg.data.shards.pack import pack
 from mdpseg.data.start import start
+from mdpseg.errors import UserError
 from mdpseg.recipe import load
 from tests import tiny
 from tests.data.readers.files import ORIGINALS, original, write_image, write_lines, write_mask
@@ -238,10 +239,11 @@ OTHERS = {
     "bdd100k": ["images/10k/train/a.jpg", "labels/sem_seg/masks/train/a.png"],
     "oxford_pet": ["images/a.jpg", "annotations/trimaps/a.png", "annotations/trainval.txt"],
     "camvid": ["CamVid/train/a.png", "CamVid/trainannot/a.png"],
-    "coco_panoptic": ["annotations/panoptic_val2017.json", "val2017/a.jpg"],
+    "coco_panoptic": ["annotations/panoptic_val2017.json", "annotations/panoptic_val2017/a.png", "val2017/a.jpg"],
     "coco_instances": ["annotations/instances_val2017.json", "val2017/a.jpg"],
-    "list": ["train.csv", "classes.txt"],
+    "list": ["train.csv", "classes.txt", "x/a.jpg", "y/b.png"],
 }
+CONTENT = {"train.csv": "x/a.jpg,y/b.png\n"}
 
 
 @pytest.mark.parametrize("reader", OTHERS)
@@ -249,9 +251,27 @@ def test_layouts_are_told_apart_by_their_files(tmp_path, reader):
     """Also those whose reader the configuration may not know."""
     for name in OTHERS[reader]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
+        (tmp_path / name).write_text(CONTENT.get(name, ""))
     found = [layout.reader for layout in layouts.LAYOUTS if layout.find(tmp_path)]
     assert found == [reader]
+
+
+def test_the_message_names_every_layout(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError) as caught:
+        start([tmp_path / "empty"], tmp_path / "r.yaml")
+    for layout in layouts.LAYOUTS:
+        assert layout.title in str(caught.value)
+
+
+def test_a_dataset_that_lacks_its_images_does_not_keep_the_others_out(tmp_path):
+    write_lines(tmp_path / "all" / "coco" / "annotations" / "instances_val2017.json", ["{}"])
+    with pytest.raises(UserError, match=r"holds no dataset that can be read: .*coco: Left out: val2017"):
+        start([tmp_path / "all"], tmp_path / "r.yaml")
+    pair(tmp_path / "all" / "mine" / "images", tmp_path / "all" / "mine" / "masks")
+    said = start([tmp_path / "all"], tmp_path / "r.yaml")
+    assert any("coco: passed over, Left out: val2017" in line for line in said)
+    assert list(entries(tmp_path / "r.yaml")) == ["mine"]
 
 
 def test_a_dataset_in_borrowed_folders_is_not_taken_for_the_original(tmp_path):

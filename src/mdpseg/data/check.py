@@ -1,10 +1,11 @@
-"""Everything that is wrong with the data of a recipe, found before a run finds the first of it."""
+"""Everything that is wrong with the data of a recipe or a folder, found before a run finds the first of it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -13,13 +14,14 @@ from rich.progress import track
 from mdpseg.config import DatasetConfig, EvaluateConfig, FinetuneConfig, PretrainConfig
 from mdpseg.data.class_shares import ClassShares, draw_shares, shares_text, write_shares
 from mdpseg.data.duplicates import same_bytes, same_look
-from mdpseg.data.entries import RECIPES
+from mdpseg.data.entries import RECIPES, single
 from mdpseg.data.examine import examine
 from mdpseg.data.loader import Reader
 from mdpseg.data.merge import read_mapping
 from mdpseg.data.open import label_space_of, open_dataset
 from mdpseg.data.problems import KINDS, REMARKS, Problem, listing
 from mdpseg.data.readers.complaints import gather
+from mdpseg.data.sources import Source, is_folder, sources_in
 from mdpseg.errors import UserError, printable
 from mdpseg.files import write_text
 from mdpseg.recipe import load_any
@@ -32,7 +34,7 @@ _MOST_NAMES = 8
 
 @dataclass
 class Part:
-    """One dataset of a recipe, and what its images turned out to be.
+    """One dataset, and what its images turned out to be.
 
     Attributes:
         title: the dataset's name, with its role where the recipe has several: ``voc (val)``.
@@ -42,6 +44,7 @@ class Part:
         masks: digests of the mask files,
         looks: difference hashes.
         shares: pixels of each class, None for a dataset without labels.
+        trained_on: the title of the part to train on, whose images it must not have.
     """
 
     title: str
@@ -51,6 +54,7 @@ class Part:
     images: list[bytes | None] = field(default_factory=list)
     masks: list[bytes | None] = field(default_factory=list)
     looks: list[bytes | None] = field(default_factory=list)
+    trained_on: str | None = None
 
 
 @dataclass(frozen=True)
@@ -109,53 +113,84 @@ class Report:
 
 
 def check(config: AnyConfig | str | Path, overrides: Sequence[str] = (), *, workers: int = 2) -> Report:
-    """Opens every file of a recipe's datasets and lists all problems.
+    """Opens every file of datasets and lists all problems.
 
     Args:
-        config: the recipe of a pretraining, fine-tuning or evaluation.
-        overrides: ``key=value``, where ``config`` is a path.
+        config: the recipe of a pretraining, fine-tuning or evaluation; or a folder that ``mdpseg init`` recognises; or
+            a dataset's entry, see :func:`mdpseg.data.entries.entries`.
+        overrides: ``key=value``, where ``config`` is a path or an entry.
         workers: processes that read.
 
     Raises:
-        UserError: the recipe itself is wrong, or a process that reads died.
+        UserError: the recipe itself is wrong, no dataset is in the folder, or a process that reads died.
     """
-    loaded = load_any(Path(config), RECIPES, overrides) if isinstance(config, (str, Path)) else config
-    assert isinstance(loaded, AnyConfig)
-    entries = _entries(loaded)
+    recipe, sources = _asked(config, overrides)
     problems: list[Problem] = []
-    parts = [part for title, entry in entries.items() for part in _open(title, entry, loaded.data_root, problems)]
-    if len(parts) == len(entries):
-        problems += _together(loaded, [part.reader for part in parts])
+    parts = [part for source in sources for part in _open(source, problems)]
+    if recipe is not None and len(parts) == len(sources):
+        problems += _together(recipe, [part.reader for part in parts])
     for part in parts:
         problems += _examine(part, workers)
         problems += _twice(part)
-    if isinstance(loaded, FinetuneConfig) and len(parts) == 2:
-        problems += _leaks(*parts)
+    for part in parts:
+        problems += [leak for train in parts if train.title == part.trained_on for leak in _leaks(train, part)]
     return Report(sorted(problems, key=lambda problem: list(KINDS).index(problem.kind)), parts)
 
 
-def _entries(config: AnyConfig) -> Mapping[str, DatasetConfig]:
+def _asked(config: AnyConfig | str | Path, overrides: Sequence[str]) -> tuple[AnyConfig | None, list[Source]]:
+    """The recipe, if it is one, and the datasets."""
+    if isinstance(config, str | Path):
+        if is_folder(config):
+            with gather():  # each is told when the dataset is opened
+                return None, sources_in(Path(config), overrides, trusting=True)
+        alone = single(str(config), overrides)
+        if alone is not None:
+            return None, [_source(alone.config.name, alone.config, alone.data_root)]
+        loaded = load_any(Path(config), RECIPES, overrides)
+        assert isinstance(loaded, AnyConfig)
+        config = loaded
+    return config, _sources(config)
+
+
+def _sources(config: AnyConfig) -> list[Source]:
     match config:
         case PretrainConfig():
-            return {entry.name: entry for entry in config.datasets}
+            return [_source(entry.name, entry, config.data_root) for entry in config.datasets]
         case EvaluateConfig():
-            return {config.dataset.name: config.dataset}
+            return [_source(config.dataset.name, config.dataset, config.data_root)]
         case FinetuneConfig():
-            roles = {"train": config.train} | ({"val": config.val} if config.val else {})
-            return {f"{entry.name} ({role})": entry for role, entry in roles.items()}
+            train = _source(f"{config.train.name} (train)", config.train, config.data_root)
+            if config.val is None:
+                return [train]
+            return [train, _source(f"{config.val.name} (val)", config.val, config.data_root, train.title)]
 
 
-def _open(title: str, entry: DatasetConfig, data_root: Path, problems: list[Problem]) -> Iterator[Part]:
+def _source(title: str, entry: DatasetConfig, data_root: Path, trained_on: str | None = None) -> Source:
+    return Source(title, entry.name, partial(open_dataset, entry, data_root), trained_on)
+
+
+def _open(source: Source, problems: list[Problem]) -> Iterator[Part]:
     """The dataset as a part, unless it cannot be opened at all."""
     with gather() as faults:
         try:
-            reader = open_dataset(entry, data_root)
+            reader = source.open()
         except UserError as error:
-            problems.append(Problem("dataset", title, "", str(error).rstrip("."), "correct its entry in the recipe"))
+            message = str(error).removeprefix(f"{source.name}: ").removeprefix(f"Dataset {source.name!r}: ")
+            problems.append(_problem("dataset", source.title, message, "correct its entry in the recipe"))
             return
         finally:
-            problems += [Problem.of(fault, title) for fault in faults]
-    yield Part(title, reader, ClassShares(title, reader.classes) if reader.label_set else None)
+            problems += [Problem.of(fault, source.title) for fault in faults]
+    shares = ClassShares(source.title, reader.classes) if reader.label_set else None
+    yield Part(source.title, reader, shares, trained_on=source.trained_on)
+
+
+def _problem(kind: str, title: str, message: str, todo: str) -> Problem:
+    """What a message says is wrong, and what to do; ``todo`` where it does not say that, or only asks."""
+    message = message.rstrip(".")
+    wrong, _, said = message.partition("; ")
+    if not said or said.endswith("?"):  # did you mean ...?
+        return Problem(kind, title, "", message, todo)
+    return Problem(kind, title, "", wrong, said)
 
 
 def _together(config: AnyConfig, readers: Sequence[Reader]) -> Iterator[Problem]:
@@ -165,7 +200,7 @@ def _together(config: AnyConfig, readers: Sequence[Reader]) -> Iterator[Problem]
         if isinstance(config, PretrainConfig) and config.merge:
             read_mapping(config.merge, readers)
     except UserError as error:
-        yield Problem("recipe", "the recipe", "", str(error).rstrip("."), "correct the recipe or the file it names")
+        yield _problem("recipe", "the recipe", str(error), "correct the recipe or the file it names")
     if isinstance(config, FinetuneConfig) and len(readers) == 2 and readers[0].classes != readers[1].classes:
         wrong = f"train has {len(readers[0].classes)} classes, val {len(readers[1].classes)}, or other names"
         yield Problem("recipe", "the recipe", "", wrong, "both must have equal classes in the same order")

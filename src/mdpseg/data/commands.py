@@ -21,16 +21,16 @@ def group() -> None:
 
 @app.command()
 def check(
-    recipe: Annotated[Path, typer.Argument(help="YAML recipe of pretrain, finetune or evaluate.")],
+    source: Annotated[str, typer.Argument(metavar="RECIPE_OR_FOLDER", help="YAML file, folder, or an entry.")],
     overrides: Overrides = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read; 0 reads in this one.")] = 2,
     lines: Annotated[int, typer.Option(min=1, help="Lines shown of each kind of problem, and of each table.")] = 20,
     out: Annotated[Path | None, typer.Option(help="Folder for problems.json, classes.csv, classes.png.")] = None,
 ) -> None:
-    """Open every file and list all problems. Exit code 0: none; 1: there are some; 2: the recipe is wrong."""
+    """Open every file and list all problems. Exit code 0: none; 1: there are some; 2: the recipe or folder is wrong."""
     from mdpseg.data.check import check
 
-    report = check(recipe, overrides or [], workers=workers)
+    report = check(source, overrides or [], workers=workers)
     typer.echo(report.text(lines))
     if out is not None:
         report.write(out)

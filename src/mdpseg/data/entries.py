@@ -42,14 +42,10 @@ def entries(text: str, overrides: Sequence[str] = ()) -> list[Entry]:
     Raises:
         UserError: it is neither, or as :func:`mdpseg.recipe.load`.
     """
-    if text.lstrip().startswith("{"):
-        return [_single(_parsed(text), overrides)]
-    path = Path(text)
-    if path.is_file():
-        content = yaml_text.read(path, text)
-        if isinstance(content, Mapping) and "reader" in content:
-            return [_single(content, overrides)]
-    recipe = load_any(path, RECIPES, overrides)
+    alone = single(text, overrides)
+    if alone is not None:
+        return [alone]
+    recipe = load_any(Path(text), RECIPES, overrides)
     match recipe:
         case PretrainConfig():
             return [Entry(c, recipe.data_root, Path(c.name) / c.split) for c in recipe.datasets]
@@ -59,6 +55,22 @@ def entries(text: str, overrides: Sequence[str] = ()) -> list[Entry]:
             roles = {"train": recipe.train} | ({"val": recipe.val} if recipe.val else {})
             return [Entry(c, recipe.data_root, Path(c.name) / role) for role, c in roles.items()]
     raise AssertionError(recipe)
+
+
+def single(text: str, overrides: Sequence[str] = ()) -> Entry | None:
+    """The dataset of an entry, or of a YAML file that holds one alone; None for the path of anything else.
+
+    Raises:
+        UserError: it is a wrong entry.
+    """
+    if text.lstrip().startswith("{"):
+        return _single(_parsed(text), overrides)
+    path = Path(text)
+    if path.is_file():
+        content = yaml_text.read(path, text)
+        if isinstance(content, Mapping) and "reader" in content:
+            return _single(content, overrides)
+    return None
 
 
 def _parsed(text: str) -> object:

@@ -17,7 +17,7 @@ from mdpseg.data.entries import entries
 from mdpseg.data.loader import Reader
 from mdpseg.data.open import open_dataset
 from mdpseg.data.readers.pairs import IGNORED
-from mdpseg.data.start import look
+from mdpseg.data.sources import is_folder, sources_in
 from mdpseg.errors import UserError
 from mdpseg.files import write_whole
 from mdpseg.palette import colour_mask, palette
@@ -83,9 +83,8 @@ def inspect(source: str, out: Path, images: int = 18, seed: int = 0, overrides: 
 
 
 def _readers(source: str, overrides: Sequence[str]) -> list[tuple[str, Reader]]:
-    if Path(source).is_dir():
-        datasets, _ = look([Path(source)], Path())
-        return [(f"{d.train['name']} ({split})", reader) for d in datasets for split, reader in d.readers.items()]
+    if is_folder(source):
+        return [(one.title, one.open()) for one in sources_in(Path(source), overrides)]
     found = entries(source, overrides)
     return [
         (f"{e.config.name} ({e.folder.name or e.config.split})", open_dataset(e.config, e.data_root)) for e in found

@@ -1,0 +1,60 @@
+"""The recipes that ``mdpseg init`` writes, as commented YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mdpseg.data.describe import Dataset
+from mdpseg.errors import printable
+
+
+def pretraining(datasets: Sequence[Dataset], path: Path) -> str:
+    """A pretraining's recipe, to be written to ``path``."""
+    return "\n".join(
+        [
+            f"# mdpseg pretrain {path}",
+            "# Relative paths start at the folder in which the command is given (or at data_root).",
+            f"out: runs/{path.stem}",
+            "datasets:",
+            *(line for dataset in datasets for line in _entry(dataset)),
+            "iterations: 2000     # steps; the more images, the more of them pay",
+            "batch_size: 16       # images a step",
+            "augment: {crop: 128} # side of the crops in pixels, a multiple of 32",
+            "# init: imagenet     # start from ImageNet weights of the encoder",
+            "",
+        ]
+    )
+
+
+def _entry(dataset: Dataset) -> list[str]:
+    # A folder's or a column's name may hold a line break, which must not begin a setting.
+    return [f"  # {printable(remark)}" for remark in dataset.remarks] + [f"  - {_flow(dataset.train)}"]
+
+
+def finetuning(dataset: Dataset, path: Path) -> str:
+    """A fine-tuning's recipe, to be written to ``path``."""
+    val = "# val: no split to validate on was found; without one no score is computed"
+    if dataset.val:
+        val = f"val: {_flow(dataset.val)}"
+    return "\n".join(
+        [
+            f"# mdpseg finetune {path}",
+            f"out: runs/{path.stem}",
+            f"# init: runs/{path.stem.removesuffix('-finetune')}/weights.safetensors  # once that pretraining is done",
+            f"train: {_flow(dataset.train)}",
+            val,
+            "iterations: 1000",
+            "batch_size: 16",
+            "augment: {crop: 128}",
+            "",
+        ]
+    )
+
+
+def _flow(entry: dict[str, Any]) -> str:
+    text = yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6)
+    return text.strip()
