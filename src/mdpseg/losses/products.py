@@ -14,9 +14,9 @@ from torch.nn.grad import conv2d_weight
 
 # oneDNN compiles a kernel for each size that it meets, in a third of a millisecond, and keeps a thousand of them. So
 # pixels come in pieces of few sizes: multiples of this one. Smaller products are not faster there.
-STEP = 512
-# A piece of long rows may be this many times as large as it should, to be of STEP pixels.
-_MOST_STRETCH = 16
+STEP = 256
+# Pieces of long rows have this many pixels, if that makes them no more than so many times as large as they should be.
+_LEAST, _MOST_STRETCH = 512, 16
 _LEAST_WORK = 1 << 22  # multiplications, below which a call's own time counts
 
 
@@ -24,7 +24,7 @@ def pieces(count: int, at_once: int, device: torch.device) -> list[int]:
     """Sizes of the pieces in which ``count`` pixels are multiplied, ``at_once`` or so: multiples of STEP, a rest."""
     step = 1
     if device.type == "cpu":
-        at_once = max(at_once, min(STEP, _MOST_STRETCH * at_once))
+        at_once = max(at_once, min(_LEAST, _MOST_STRETCH * at_once))
         step = STEP if at_once >= STEP else 1
     largest = round(at_once / step) * step
     rest = count % largest

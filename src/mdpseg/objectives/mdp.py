@@ -15,7 +15,7 @@ from mdpseg.losses import pixel_to_pixel, pixel_to_prototype, pixel_to_region, s
 from mdpseg.losses.contrast_and_pull import contrast_and_pull
 from mdpseg.losses.pixel_to_prototype import drop_lookalikes
 from mdpseg.network import Classifier, SegmentationNetwork, momentum_copy, update_momentum
-from mdpseg.objectives.pixels import at_size, labelled_maps, pixel_rows, twice_if_blended
+from mdpseg.objectives.pixels import labelled_maps, pixel_rows, twice_if_blended, with_targets_at
 from mdpseg.objectives.pseudo_labels import mine_labels
 from mdpseg.objectives.supervised import supervised_loss
 
@@ -59,6 +59,7 @@ class MDP(nn.Module):
         features = self.network.features(batch.images)  # [B, C, h, w]
         embeddings = self.network.head(features)  # [B, D, h, w]
         keys = self._keys(batch.images, embeddings)
+        batch = with_targets_at(batch, (embeddings.shape[2], embeddings.shape[3]))
         self._take_in(keys, batch)
         losses = self._contrast(batch, embeddings, keys)
         if self.classifier is not None:
@@ -121,13 +122,16 @@ class MDP(nn.Module):
     def _take_in(self, keys: Tensor, batch: Batch) -> None:
         """Before the loss: notes the classes of this batch, which then have prototypes, and pushes its regions.
 
+        The batch's targets are at the keys' size.
+
         An image's embeddings are made whole where the image is; so the processes of a run tell each other these, and
         push the same ones in the same order, that of the draws.
         """
         whole = (batch.lam == 1).nonzero()[:, 0]  # blended images are no example of any class
-        targets = at_size(batch.targets, (keys.shape[2], keys.shape[3]))[whole]
+        targets = batch.targets[whole]
         if self.bank is None:  # nothing reads it where prototypes are learned alone
-            classes = ranks.rows(torch.bincount(targets[targets >= 0]).nonzero()[:, 0])
+            counts = torch.bincount(targets.clamp_min(-1).flatten() + 1)  # of what has no class, first
+            classes = ranks.rows(counts[1:].nonzero()[:, 0])
         else:
             regions, classes = region_means(keys[whole], targets, self.label_space.num_classes)
             classes = ranks.rows(classes)

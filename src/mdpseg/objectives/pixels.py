@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,6 +17,11 @@ def at_size(targets: Tensor, size: tuple[int, int]) -> Tensor:
         return targets
     small = F.interpolate(targets[:, None].float(), size, mode="nearest-exact")  # exact: ids are below 2^24
     return small[:, 0].to(targets.dtype)
+
+
+def with_targets_at(batch: Batch, size: tuple[int, int]) -> Batch:
+    """The same batch with its targets at another resolution; those of partners wait for :func:`labelled_maps`."""
+    return replace(batch, targets=at_size(batch.targets, size))
 
 
 def labelled_maps(batch: Batch, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
