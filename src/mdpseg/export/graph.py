@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ from mdpseg.export.source import Source
 from mdpseg.network import LEAST_SIDE, STRIDE, SegmentationNetwork
 
 
-class Graph(nn.Module):
+class Graph(nn.Module, ABC):
     """Pads images of any size as :meth:`SegmentationNetwork.pad` does with those over 32 pixels, and runs a network.
 
     Args:
@@ -32,18 +33,18 @@ class Graph(nn.Module):
         self.grey = float(network.mean.mean() * 255)
         self.least = LEAST_SIDE.get(network.config.decoder, 0)
 
+    @abstractmethod
     def expected(self, images: Tensor) -> Sequence[Tensor]:
         """What torch gives for float32 images [B, 3, H, W] of 0..255, by the network's own way of padding."""
-        raise NotImplementedError
 
     def axes(self) -> dict[str, dict[int, str]]:
         """Names of the sides that are free, of the images and of each output."""
         maps = {name: {0: "batch", 2: f"{name}_height", 3: f"{name}_width"} for name in self.names}
         return {"images": {0: "batch", 2: "height", 3: "width"}, **maps}
 
+    @abstractmethod
     def usage(self) -> str:
         """The line that runs an onnxruntime session on ``images``."""
-        raise NotImplementedError
 
     def padded(self, images: Tensor) -> Tensor:
         """Grey below and to the right, in operators that a graph has for any size."""
