@@ -91,7 +91,7 @@ class HubNetwork(ModelHubMixin, library_name="mdpseg", tags=["image-segmentation
             arguments: those of ``ModelHubMixin.push_to_hub``, such as ``private`` and ``token``.
 
         Returns:
-            address of the commit.
+            address of the commit, or of the folder.
 
         Raises:
             UserError: the hub refuses it, or cannot be reached.
