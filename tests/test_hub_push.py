@@ -112,9 +112,7 @@ class Answers(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.server.asked.append((self.command, self.path, self.headers.get("Authorization")))
-        if self.path.endswith(
-            "?expand=xetEnabled"
-        ):  # huggingface_hub before 1.0 asks it of a commit
+        if self.path.endswith("?expand=xetEnabled"):  # huggingface_hub before 1.0 asks it of a commit
             self.say(200, {"id": "/".join(self.path.split("/")[3:5]), "xetEnabled": False})
             return
         repository, found, file = self.path.strip("/").partition("/resolve/")
