@@ -19,7 +19,7 @@ def scene(dtype=np.uint16, most=2550, bands=4):
 @pytest.fixture
 def write_tiff():
     pytest.importorskip("rasterio")
-    from tests.data.readers.test_tiff import write_tiff
+    from tests.data.readers.files import write_tiff
 
     return write_tiff
 

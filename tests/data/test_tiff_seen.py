@@ -9,19 +9,10 @@ from mdpseg.data.start import start
 from mdpseg.data.tiff_seen import look_at_bands
 from mdpseg.errors import UserError
 from mdpseg.recipe import load
-from tests.data.readers.files import write_mask
+from tests.data.readers.files import write_mask, write_tiff
 
 rasterio = pytest.importorskip("rasterio")
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-
-
-def write_tiff(path, bands, **more):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    count, height, width = bands.shape
-    profile = {"driver": "GTiff", "count": count, "height": height, "width": width, "dtype": bands.dtype, **more}
-    with rasterio.open(path, "w", **profile) as file:
-        file.write(bands)
-    return path
 
 
 def scene(bands=5, dtype=np.uint16, most=4000, seed=0):

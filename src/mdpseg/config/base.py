@@ -18,7 +18,11 @@ def _is_a_device(device: str) -> str:
 
 
 # Whether it is there is only known where it is used.
-Device = Annotated[str, AfterValidator(_is_a_device)]
+Device = Annotated[
+    str,
+    AfterValidator(_is_a_device),
+    Field(description="auto (CUDA, else MPS, else CPU), cpu, mps, cuda, or cuda:N for the one of that number."),
+]
 
 
 class Settings(BaseModel):

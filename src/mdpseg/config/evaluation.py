@@ -37,9 +37,7 @@ class EvaluateConfig(Settings):
     data_root: Path = Field(Path(), description="Where relative dataset paths start; default: the current folder.")
     out: Path | None = Field(None, description="JSON file for the results; default: none is written.")
     eval: EvalConfig = Field(EvalConfig(), description="How images are predicted.")
-    device: Device = Field(
-        "auto", description="auto (CUDA, else MPS, else CPU), cpu, mps, cuda, or cuda:N for the one of that number."
-    )
+    device: Device = "auto"
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on CUDA, fp32 elsewhere.")
     workers: Annotated[int, Field(ge=0)] = Field(2, description="Processes that read images.")
 
@@ -61,7 +59,5 @@ class PredictConfig(Settings):
     )
     opacity: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="Of the classes' colours in the overlay.")
     eval: EvalConfig = Field(EvalConfig(), description="How images are predicted.")
-    device: Device = Field(
-        "auto", description="auto (CUDA, else MPS, else CPU), cpu, mps, cuda, or cuda:N for the one of that number."
-    )
+    device: Device = "auto"
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on CUDA, fp32 elsewhere.")

@@ -32,9 +32,7 @@ class RunConfig(Settings):
     batch_size: Positive = Field(16, description="Images a step, over all devices.")
     workers: Annotated[int, Field(ge=0)] = Field(2, description="Processes that read and augment images.")
     data_root: Path = Field(Path(), description="Where relative dataset paths start; default: the current folder.")
-    device: Device = Field(
-        "auto", description="auto (CUDA, else MPS, else CPU), cpu, mps, cuda, or cuda:N for the one of that number."
-    )
+    device: Device = "auto"
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on CUDA, fp32 elsewhere.")
     channels_last: bool = Field(True, description="Memory layout (NHWC) in which convolutions are faster.")
     compile: bool = Field(False, description="torch.compile the network (does not pay on the CPU).")

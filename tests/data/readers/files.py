@@ -46,3 +46,15 @@ def copy_file(source: Path, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(source.read_bytes())
     return target
+
+
+def write_tiff(path: Path, bands: object, **more: object) -> Path:
+    import rasterio  # an extra: tests of TIFF skip without it
+
+    pixels = np.asarray(bands)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count, height, width = pixels.shape
+    profile = {"driver": "GTiff", "count": count, "height": height, "width": width, "dtype": pixels.dtype, **more}
+    with rasterio.open(path, "w", **profile) as file:
+        file.write(pixels)
+    return path

@@ -11,20 +11,10 @@ from mdpseg.data.readers.tiff import Bands, read_ids_or_tiff, read_image_or_tiff
 from mdpseg.data.readers.unlabelled import Images
 from mdpseg.errors import UserError
 
-from .files import write_image, write_mask
+from .files import write_image, write_mask, write_tiff
 
 rasterio = pytest.importorskip("rasterio")
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-
-
-def write_tiff(path, bands, **more):
-    bands = np.asarray(bands)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    count, height, width = bands.shape
-    profile = {"driver": "GTiff", "count": count, "height": height, "width": width, "dtype": bands.dtype, **more}
-    with rasterio.open(path, "w", **profile) as file:
-        file.write(bands)
-    return path
 
 
 def scene(bands=5, dtype=np.uint16, most=4000):

@@ -8,6 +8,7 @@ from __future__ import annotations
 _FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15 without DHT, JPG and DAC
 _BARE_MARKERS = {0x01, *range(0xD0, 0xDA)}  # without a length: TEM, RST0 to RST7, SOI, EOI
 _START_OF_SCAN = 0xDA
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # classic and BigTIFF, in both byte orders
 
 
 def kind_of(content: bytes) -> str | None:
@@ -19,11 +20,16 @@ def kind_of(content: bytes) -> str | None:
     return "WEBP" if content.startswith(b"RIFF") and content[8:12] == b"WEBP" else None
 
 
+def is_tiff(content: bytes) -> bool:
+    """By the first bytes, whatever the file's suffix."""
+    return content.startswith(_TIFF)
+
+
 def other_kind_of(content: bytes) -> str | None:
     """The name of a picture format that is not read, by the first bytes; None for anything else."""
     if content.startswith((b"GIF87a", b"GIF89a")):
         return "GIF"
-    if content.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+    if is_tiff(content):
         return "TIFF"
     # "BM" alone begins many a text; the four bytes from the seventh on are reserved, and 0
     return "BMP" if content.startswith(b"BM") and content[6:10] == bytes(4) else None

@@ -21,11 +21,11 @@ from mdpseg.data.readers.decode import (
     read_bytes,
     refuse_too_large,
 )
+from mdpseg.data.readers.header import is_tiff
 from mdpseg.errors import BadFileError, UserError
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 
-_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # classic and BigTIFF, in both byte orders
 _IDS = ("uint8", "uint16", "int16", "uint32", "int32", "int8")
 
 
@@ -45,11 +45,6 @@ class Bands:
 
 class NeedsSettingError(BadFileError):
     """A TIFF for which ``tiff`` must be set, or set otherwise."""
-
-
-def is_tiff(content: bytes) -> bool:
-    """By the first bytes, whatever the file's suffix."""
-    return content.startswith(_MAGIC)
 
 
 def read_image_or_tiff(path: Path, dataset: str, bands: Bands) -> Tensor:
@@ -111,7 +106,7 @@ def read_ids_or_tiff(path: Path, dataset: str) -> Tensor:
         UserError: rasterio is not installed.
     """
     content = read_bytes(path, dataset)
-    if not content.startswith(_MAGIC):
+    if not is_tiff(content):
         return decode_ids(content, path, dataset)
     with _opened(content, path, dataset) as file:
         if file.count != 1 or file.dtypes[0] not in _IDS:
