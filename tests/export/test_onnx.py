@@ -1,11 +1,13 @@
 """The graph runs in onnxruntime, at any size and batch, and gives torch's logits."""
 
+import copy
 import re
 from typing import get_args
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 import yaml
 
 from mdpseg.config import NetworkConfig
@@ -34,9 +36,19 @@ def check(made, network, sizes=SIZES):
         space = {"images": given.numpy()}
         exec(made.how_to_load, space)
         with torch.no_grad():
-            expected = network.logits(given).numpy()
-        assert space["logits"].shape == expected.shape
-        assert np.abs(space["logits"] - expected).max() < 1e-5
+            ours, exact = network.logits(given).numpy(), exact_logits(network, given).numpy()
+        assert space["logits"].shape == ours.shape
+        assert np.abs(space["logits"] - exact).max() < 1e-5
+        assert np.abs(space["logits"] - ours).max() < 2e-5  # torch's own rounding may be the larger
+
+
+def exact_logits(network, given):
+    """Logits in float64: those of float32 differ from one processor to another by as much as the graph's may."""
+    double = copy.deepcopy(network).double()
+    padded = double.pad(given).double()
+    output = double.head(double.decoder(double.encoder(normalised(double, padded))))
+    output = F.interpolate(output, padded.shape[-2:], mode="bilinear", align_corners=False)
+    return output[..., : given.shape[-2], : given.shape[-1]]
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
