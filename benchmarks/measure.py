@@ -1,7 +1,8 @@
 """What the benchmarks share: interleaved timing, peak memory, ratios and their spread, CSV rows that name the machine.
 
 A script builds the tensors or files once, hands both sides to :func:`compare`, and writes its rows with
-:func:`write_csv` to ``results/NAME.csv``; ``show.py`` makes docs/performance.md of all of them.
+:func:`finish` to ``results/KIND/NAME.csv``, KIND being the vector instructions that torch uses, such as avx2: what pays
+on one kind of processor may cost on another. ``show.py`` makes docs/performance.md of all of them.
 """
 
 from __future__ import annotations
@@ -155,7 +156,7 @@ def print_table(rows: list[Row]) -> None:
 
 def write_csv(path: Path, rows: list[Row]) -> None:
     """Writes the rows, each with command, machine, versions, and date."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     here = _environment()
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, FIELDS, lineterminator="\n", restval="")
@@ -164,10 +165,12 @@ def write_csv(path: Path, rows: list[Row]) -> None:
 
 
 def finish(name: str, rows: list[Row], quick: bool) -> None:
-    """Prints the rows, and writes ``results/NAME.csv`` unless this was only a trial of the script."""
+    """Prints the rows, and writes ``results/KIND/NAME.csv`` unless this was only a trial of the script."""
+    import torch
+
     print_table(rows)
     if not quick:
-        write_csv(RESULTS / f"{name}.csv", rows)
+        write_csv(RESULTS / torch.backends.cpu.get_cpu_capability().lower() / f"{name}.csv", rows)
 
 
 def _environment() -> Row:

@@ -39,7 +39,7 @@ REGIONS = 8  # classes an image: ADE20K has 8 to 9 in the mean
 GPU_FLOPS = 312e12 * 0.35  # A100 in bfloat16 at the share of its peak that segmentation networks reach
 INSIDE, BETWEEN = 200e9, 20e9  # bytes a second and GPU: NVLink of 8 GPUs; one 200 Gb/s card a GPU between machines
 BACKWARD = 0.5  # share of a step behind which all-reduce hides (forward twice, backward as long as both)
-IMAGES_A_CORE = 100  # of the loader: results/loader-683x512.csv
+IMAGES_A_CORE = 100  # of the loader: results/avx512/loader-683x512.csv
 
 
 @dataclass(frozen=True)

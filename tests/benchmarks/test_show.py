@@ -25,7 +25,9 @@ def test_the_committed_page_is_what_the_results_give():
     assert show.PAGE.read_text() == show.page(), "run python benchmarks/show.py"
 
 
-@pytest.mark.parametrize("path", sorted(show.RESULTS.glob("*.csv")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(show.RESULTS.glob("*/*.csv")), ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
 def test_each_result_comes_from_a_script_and_names_its_machine(path):
     assert (BENCHMARKS / f"{path.stem.partition('-')[0]}.py").exists()
     with path.open(newline="") as file:
@@ -67,7 +69,9 @@ def test_peak_memory_is_of_the_side_alone():
 
 @pytest.mark.parametrize("rows", [[measure.value_row("a", [1.0, 2.0, 4.0], "at most 3", "s")], []])
 def test_a_page(tmp_path, rows):
-    measure.write_csv(tmp_path / "some_thing.csv", rows)
+    for kind in ("avx2", "avx512"):
+        measure.write_csv(tmp_path / kind / "some_thing.csv", rows)
     text = show.page(tmp_path)
-    assert "## Some thing" in text
+    assert text.count("## Some thing") == 1
+    assert text.index("## Some thing") < text.index("### With AVX2") < text.index("### With AVX512")
     assert ("at most 3 s" in text) == bool(rows)

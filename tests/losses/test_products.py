@@ -16,6 +16,7 @@ def way(request, monkeypatch):
         monkeypatch.setattr(products, "_is_large", lambda pixels, columns: False)
     else:
         monkeypatch.setattr(products, "_LEAST_WORK", 1)
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
 
 
 @pytest.mark.parametrize("count", [STEP, 2 * STEP, 3, 0])
@@ -33,6 +34,7 @@ def test_products(way, rows, dim, count):
 
 
 def test_large_products_are_convolutions(monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     pixels, others = unit(STEP, 128, seed=1), unit(342, 128, seed=2)
     expected = pixels @ others.T
     called = []
@@ -45,7 +47,19 @@ def test_large_products_are_convolutions(monkeypatch):
     rows_by_rows(pixels, others[:100])  # little work
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     rows_by_rows(pixels, others)
+    monkeypatch.undo()
+    monkeypatch.setattr(products.F, "conv2d", lambda *a, **more: called.append(1) or plain(*a, **more))
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    rows_by_rows(pixels, others)
     assert not called
+
+
+def test_torch_writes_into_the_room_that_is_given(monkeypatch):
+    monkeypatch.setattr(products, "_is_large", lambda pixels, columns: False)
+    pixels, others, room = unit(STEP, 128, seed=1), unit(342, 128, seed=2), torch.empty(STEP, 342)
+    assert rows_by_rows(pixels, others, room).data_ptr() == room.data_ptr()
+    assert torch.equal(room, pixels @ others.T)
+    assert rows_by_columns(room, others, pixels).data_ptr() == pixels.data_ptr()
 
 
 def test_a_view_of_other_strides_is_multiplied_too(way):

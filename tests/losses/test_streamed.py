@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from mdpseg import LabelSpace
-from mdpseg.losses import pixel_to_prototype, pixel_to_region, reduction, sparse_coding
+from mdpseg.losses import pixel_to_prototype, pixel_to_region, reduction, sparse_coding, streamed
 
 from .reference import assert_close_to, integers, unit, value_and_gradients
 
@@ -184,3 +184,28 @@ def test_a_chunk_is_forgotten_before_the_next(monkeypatch):
         targets = integers(0, 64, (4000,))
         pixel_to_prototype(embeddings, targets, prototypes, torch.ones(64).bool(), TAU).backward()
     assert largest == 4000 * D
+
+
+@pytest.mark.parametrize("pixels, run", [([3, 4, 5], True), ([7], True), ([3, 5, 6], False), ([0, 2, 1, 3], False)])
+def test_pixels_that_follow_one_another_are_a_slice(pixels, run):
+    matrix, pixels = torch.arange(16.0).view(8, 2), torch.tensor(pixels)
+    place = streamed._place(pixels)
+    assert isinstance(place, slice) == run
+    assert torch.equal(streamed._rows_of(matrix, place, torch.empty(len(pixels), 2)), matrix[pixels])
+    other = torch.zeros(8, 2)
+    streamed._write_rows(other, place, matrix[pixels])
+    assert torch.equal(other[pixels], matrix[pixels])
+    assert other.sum() == matrix[pixels].sum()
+
+
+@pytest.mark.parametrize("gap", [0.0, 1e-3, 20.0, 60.0, 80.0, 1e4])
+def test_a_row_of_any_certainty_has_its_term(gap):
+    """Where the own class's probability is small, or 0 in float32, the term comes from the logits."""
+    logits = torch.tensor([[0.0, gap, 1.0], [gap, 0.0, 1.0]])
+    own = torch.tensor([[0], [0]])
+    terms, gradient = streamed.cross_entropy_rows(logits.clone(), torch.empty_like(logits), own)
+    exact = logits.double().requires_grad_()
+    expected = F.cross_entropy(exact, own[:, 0], reduction="none")
+    expected.sum().backward()
+    assert torch.allclose(terms.double(), expected, rtol=1e-6, atol=1e-6)
+    assert torch.allclose(gradient.double(), exact.grad, atol=1e-6)

@@ -20,7 +20,6 @@ from mdpseg.engine.batch_norm import even_out_statistics, sync_batchnorm
 from mdpseg.engine.checkpoint import restore, run_state
 from mdpseg.engine.curves import draw_curves
 from mdpseg.engine.finite import FiniteGuard
-from mdpseg.engine.kept_memory import KeptMemory
 from mdpseg.engine.optim import learning_rate, make_optimizer, set_learning_rate
 from mdpseg.engine.progress import StepProgress
 from mdpseg.engine.quick_convolutions import quick_pointwise
@@ -94,9 +93,9 @@ def train(
     )
     guard = FiniteGuard(plain, label_space, run, config, device)
     progress = StepProgress(run, start, config.iterations, config.batch_size)
-    with StopSignals() as stop, closing(stream), progress, quick_pointwise(plain), KeptMemory(device) as memory:
+    with StopSignals() as stop, closing(stream), progress, quick_pointwise(plain):
         if start in after_step:  # its checkpoint was written before
-            _evaluate(after_step[start], start, plain, stop, memory)
+            _evaluate(after_step[start], start, plain, stop)
         for done, batch in enumerate(stream, start + 1):
             # learning rate of this step
             rate = learning_rate(done - 1, config.iterations, optim)
@@ -137,7 +136,7 @@ def train(
 
             # evaluate, draw
             if done in after_step:
-                _evaluate(after_step[done], done, plain, stop, memory)
+                _evaluate(after_step[done], done, plain, stop)
             if saves and run.writes:
                 draw_curves(run)
     return start
@@ -157,10 +156,8 @@ def _prepare(objective: torch.nn.Module, fabric: Fabric, config: RunConfig, opti
     return prepared
 
 
-def _evaluate(
-    evaluation: Callable[[int], None], done: int, objective: torch.nn.Module, stop: StopSignals, memory: KeptMemory
-) -> None:
+def _evaluate(evaluation: Callable[[int], None], done: int, objective: torch.nn.Module, stop: StopSignals) -> None:
     even_out_statistics(objective)
-    with stop.at_once(), memory.given_back():
+    with stop.at_once():
         evaluation(done)
     objective.train()

@@ -1,8 +1,8 @@
-"""Matrix products of many pixels with few rows. On a CPU the large ones run in oneDNN, which takes half of the time.
+"""Matrix products of many pixels with few rows. On a CPU with AVX-512 large ones run in oneDNN, in half of the time.
 
-Torch gives products of float32 to MKL, which uses half of the vector width on processors that Intel did not make; a
+Torch gives products of float32 to MKL, which uses half of that vector width on processors that Intel did not make; a
 1x1 convolution is the same product, and goes to oneDNN. A dilation, without a meaning there, keeps it there in one
-thread too.
+thread too. With AVX2 both take the same time, and MKL writes where it is told.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ def pieces(count: int, at_once: int, device: torch.device) -> list[int]:
     return [size for size in ([largest] * (count // largest) + [rest // step * step, rest % step]) if size]
 
 
-def rows_by_rows(pixels: Tensor, rows: Tensor) -> Tensor:
-    """``pixels @ rows.T``: float32 [n, k] and [m, k] to [n, m]."""
+def rows_by_rows(pixels: Tensor, rows: Tensor, room: Tensor | None = None) -> Tensor:
+    """``pixels @ rows.T``: float32 [n, k] and [m, k] to [n, m], which may be written into ``room``."""
     if not _is_large(pixels, len(rows)):
-        return pixels @ rows.T
+        return torch.mm(pixels, rows.T, out=room)
     return F.conv2d(_as_map(pixels), rows[:, :, None, None], dilation=2)[0, :, 0].T
 
 
-def rows_by_columns(pixels: Tensor, columns: Tensor) -> Tensor:
-    """``pixels @ columns``: float32 [n, m] and [m, k] to [n, k]."""
-    return rows_by_rows(pixels, columns.T)
+def rows_by_columns(pixels: Tensor, columns: Tensor, room: Tensor | None = None) -> Tensor:
+    """``pixels @ columns``: float32 [n, m] and [m, k] to [n, k], which may be written into ``room``."""
+    return rows_by_rows(pixels, columns.T, room)
 
 
 def columns_by_columns(left: Tensor, right: Tensor) -> Tensor:
@@ -56,6 +56,7 @@ def _is_large(pixels: Tensor, columns: int) -> bool:
     return (
         pixels.device.type == "cpu"
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        and torch.backends.cpu.get_cpu_capability() != "AVX2"
         and len(pixels) % STEP == 0
         and pixels.numel() * columns >= _LEAST_WORK
     )

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from mdpseg import ranks
 
-# Entries of the largest pixels x classes matrix held at once (float32: 2 MiB). On a CPU 1 and 2 MiB cost least of 0.5
-# to 4, measured at 342 columns; that a GPU wants fewer, larger pieces is a guess.
-CHUNK_ENTRIES = 1 << 19
-GPU_CHUNKS = 32
+# Entries of the largest pixels x classes matrix held at once (float32: 1 MiB). On a CPU with AVX-512 1 and 2 MiB cost
+# least of 0.5 to 4, with AVX2 0.7 MiB does, measured at 342 columns; that a GPU wants fewer, larger pieces is a guess.
+CHUNK_ENTRIES = 1 << 18
+GPU_CHUNKS = 64
 
 # Stands for "not in the denominator". Finite, since a row of -inf has a NaN gradient.
 OUTSIDE = -1e30

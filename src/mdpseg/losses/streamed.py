@@ -13,6 +13,9 @@ from mdpseg.losses.one_pass import Gradients, one_pass
 from mdpseg.losses.products import columns_by_columns, pieces, rows_by_columns, rows_by_rows
 from mdpseg.losses.reduction import rows_at_once
 
+# A probability above it has all its bits; below it float32 loses some, and in the end is 0.
+_FAINT = 1e-30
+
 
 class Terms(NamedTuple):
     """What a step makes of a chunk of logits."""
@@ -60,8 +63,13 @@ def streamed_sum(
 def log_normaliser(logits: Tensor, room: Tensor) -> tuple[Tensor, Tensor]:
     """Softmax of the rows of ``logits`` [n, m], written into ``room`` [n, m], and log sum exp [n]."""
     probabilities = torch.softmax(logits, 1, out=room)
+    return probabilities, _normaliser(logits, probabilities)
+
+
+def _normaliser(logits: Tensor, probabilities: Tensor) -> Tensor:
+    """Log sum exp [n]."""
     # log p = logit - log sum exp, taken where p cannot underflow: two passes less than logsumexp takes
-    return probabilities, logits.amax(1) - probabilities.amax(1).log()
+    return logits.amax(1) - probabilities.amax(1).log()
 
 
 def cross_entropy_rows(logits: Tensor, room: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,10 +78,13 @@ def cross_entropy_rows(logits: Tensor, room: Tensor, own: Tensor) -> tuple[Tenso
     Returns:
         The terms [n], and their gradient by the logits [n, m], which is written into ``room``.
     """
-    score = logits.gather(1, own)  # [n, 1]
-    probabilities, normaliser = log_normaliser(logits, room)  # [n, m], [n]
-    by_logits = probabilities.scatter_add_(1, own, torch.full_like(score, -1.0))
-    return normaliser - score[:, 0], by_logits
+    probabilities = torch.softmax(logits, 1, out=room)
+    likely = probabilities.gather(1, own)[:, 0]  # [n]
+    if logits.device.type == "cpu" and bool((likely > _FAINT).all()):  # elsewhere the question would hold the run up
+        terms = -likely.log()  # two passes less
+    else:
+        terms = _normaliser(logits, probabilities) - logits.gather(1, own)[:, 0]
+    return terms, probabilities.scatter_add_(1, own, probabilities.new_full(own.shape, -1.0))
 
 
 def _sum_and_gradients(
@@ -99,23 +110,47 @@ def _sum_and_gradients(
             by_moved = None if by_keys is None else chosen.new_zeros(len(moved), dim)
             # written over by each chunk
             sizes = pieces(len(group.pixels), rows, embeddings.device)
-            room = chosen.new_empty(max(sizes, default=0), len(chosen))
-            gathered = embeddings.new_empty(len(room), dim)
+            most = max(sizes, default=0)
+            logits_room, room = (chosen.new_empty(most, len(chosen)) for _ in range(2))
+            gathered, part_room = embeddings.new_empty(most, dim), chosen.new_empty(most, dim)
             for pixels in torch.split(group.pixels, sizes):
-                v = torch.index_select(embeddings, 0, pixels, out=gathered[: len(pixels)]).float()  # [n, D]
-                w = weights[pixels]  # [n]
-                logits = rows_by_rows(v, chosen)  # [n, m]
-                terms = group.step(logits, room[: len(v)], pixels)
+                count, place = len(pixels), _place(pixels)
+                v, w = _rows_of(embeddings, place, gathered[:count]).float(), weights[place]  # [n, D], [n]
+                logits = rows_by_rows(v, chosen, logits_room[:count])  # [n, m]
+                terms = group.step(logits, room[:count], pixels)
                 total += w.dot(terms.values)
                 if by_moved is not None:
                     slope = terms.by_logits if terms.by_moved is None else terms.by_moved
-                    by_moved += columns_by_columns(slope, v.mul_(w[:, None]))
+                    by_moved += columns_by_columns(slope, torch.mul(v, w[:, None], out=part_room[:count]))
                 if by_embeddings is not None:  # weighted after the product: D columns, not m
-                    part = rows_by_columns(terms.by_logits, chosen).mul_(w[:, None])
-                    by_embeddings.index_copy_(0, pixels, part.to(embeddings.dtype))
+                    part = rows_by_columns(terms.by_logits, chosen, part_room[:count]).mul_(w[:, None])
+                    _write_rows(by_embeddings, place, part)
             if by_keys is not None and by_moved is not None:
                 by_keys.index_add_(0, moved, by_moved, alpha=1 / temperature)
     return total, (by_embeddings, by_keys)
+
+
+def _place(pixels: Tensor) -> Tensor | slice:
+    """Pixels int64 [n], as a slice where they follow one another, whose rows need no copy.
+
+    On the CPU only: elsewhere the run would have to wait for the answer.
+    """
+    if pixels.device.type == "cpu" and bool((pixels.diff() == 1).all()):
+        first = int(pixels[0])
+        return slice(first, first + len(pixels))
+    return pixels
+
+
+def _rows_of(matrix: Tensor, place: Tensor | slice, room: Tensor) -> Tensor:
+    """Rows [n, D], which must not be changed: a view of the matrix, or a copy in ``room``."""
+    return matrix[place] if isinstance(place, slice) else torch.index_select(matrix, 0, place, out=room)
+
+
+def _write_rows(matrix: Tensor, place: Tensor | slice, rows: Tensor) -> None:
+    if isinstance(place, slice):
+        matrix[place] = rows
+    else:
+        matrix.index_copy_(0, place, rows.to(matrix.dtype))
 
 
 def _zero_outside(embeddings: Tensor, groups: Sequence[Group]) -> Tensor:
