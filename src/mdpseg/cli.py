@@ -18,6 +18,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: rich's takes as long to import as all the rest, and half a second is the bound
     help="Pretrain one segmentation network on many datasets whose label sets do not agree; fine-tune it on yours.",
 )
 
