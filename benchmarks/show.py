@@ -4,6 +4,7 @@ python benchmarks/show.py
 """
 
 import csv
+from itertools import groupby
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -25,18 +26,26 @@ SOURCE = ["command", "cores", "cpu", "threads", "load", "python", "torch", "comm
 def page(results: Path = RESULTS) -> str:
     """The whole document."""
     parts = [HEAD]
-    title = ""
-    for path in sorted(results.glob("*/*.csv"), key=lambda path: (path.stem, path.parent.name)):
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        if path.stem != title:
-            title = path.stem
-            parts.append(f"## {title.replace('_', ' ').capitalize()}\n")
-        parts.append(f"### With {path.parent.name.upper()}\n")
-        parts += [f"{_source(source)}\n" for source in dict.fromkeys(tuple(row[key] for key in SOURCE) for row in rows)]
-        parts.append("\n".join([_line(COLUMNS), _line(["---"] * len(COLUMNS)), *(_line(_cells(row)) for row in rows)]))
-        parts.append("")
+    paths = sorted(results.glob("*/*.csv"), key=lambda path: (path.stem, path.parent.name))
+    for name, of_name in groupby(paths, key=lambda path: path.stem):
+        parts.append(f"## {name.replace('_', ' ').capitalize()}\n")
+        for path in of_name:
+            parts += _part(path)
     return "\n".join([*parts, NOTES.read_text()])
+
+
+def _part(path: Path) -> list[str]:
+    """What was measured on one kind of processor: where from, and the table."""
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    sources = dict.fromkeys(tuple(row[key] for key in SOURCE) for row in rows)
+    table = [_line(COLUMNS), _line(["---"] * len(COLUMNS)), *(_line(_cells(row)) for row in rows)]
+    return [
+        f"### With {path.parent.name.upper()}\n",
+        *(f"{_source(source)}\n" for source in sources),
+        "\n".join(table),
+        "",
+    ]
 
 
 def _source(values: tuple[str, ...]) -> str:

@@ -83,7 +83,7 @@ def test_two_processes_are_one(method, tmp_path):
     # Rounding alone at first (multihead's layer norm divides what a ReLU left of a pixel); later a value that is 0 for
     # one and not for the other grows, on some processor, as any last bit does.
     assert at_first < (1e-4 if method == "multihead" else 2e-6)
-    assert difference < 1e-4
+    assert difference < (1e-4 if method in ("multihead", "mined") else 1e-5)
     assert far.get("prototypes.vectors", 0) < 1e-5
     assert max(far.values()) < 1e-4
     assert len((tmp_path / "two" / "log.txt").read_text().splitlines()) == len(
