@@ -16,6 +16,7 @@ from mdpseg.batch import Batch
 from mdpseg.config import MethodConfig, NetworkConfig, OptimConfig
 from mdpseg.engine.optim import make_optimizer
 from mdpseg.engine.quick_convolutions import quick_pointwise
+from mdpseg.engine.quick_depthwise import quick_depthwise
 from mdpseg.mixing import mix_batch, region_box
 from mdpseg.network import SegmentationNetwork
 from mdpseg.objectives.choose import pretraining_objective
@@ -75,7 +76,7 @@ def make_step(
     batch = make_batch(space, sizes, count, crop)
 
     def step() -> None:
-        with quick_pointwise(objective):
+        with quick_pointwise(objective), quick_depthwise(objective):
             loss = objective(mix_batch(batch))["loss"]
             optimizer.zero_grad(set_to_none=True)
             loss.backward()

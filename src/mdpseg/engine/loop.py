@@ -23,6 +23,7 @@ from mdpseg.engine.finite import FiniteGuard
 from mdpseg.engine.optim import learning_rate, make_optimizer, set_learning_rate
 from mdpseg.engine.progress import StepProgress
 from mdpseg.engine.quick_convolutions import quick_pointwise
+from mdpseg.engine.quick_depthwise import quick_depthwise
 from mdpseg.engine.random_state import seed_everything
 from mdpseg.engine.run_folder import RunFolder
 from mdpseg.engine.stopping import StopSignals, ending
@@ -93,7 +94,7 @@ def train(
     )
     guard = FiniteGuard(plain, label_space, run, config, device)
     progress = StepProgress(run, start, config.iterations, config.batch_size)
-    with StopSignals() as stop, closing(stream), progress, quick_pointwise(plain):
+    with StopSignals() as stop, closing(stream), progress, quick_pointwise(plain), quick_depthwise(plain):
         if start in after_step:  # its checkpoint was written before
             _evaluate(after_step[start], start, plain, stop)
         for done, batch in enumerate(stream, start + 1):

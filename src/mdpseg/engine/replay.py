@@ -15,6 +15,7 @@ from mdpseg import torch_file
 from mdpseg.batch import Batch
 from mdpseg.config import FinetuneConfig, NetworkConfig, PretrainConfig, RunConfig
 from mdpseg.engine.quick_convolutions import quick_pointwise
+from mdpseg.engine.quick_depthwise import quick_depthwise
 from mdpseg.engine.random_state import set_random_state
 from mdpseg.engine.runtime import Device, make_fabric
 from mdpseg.errors import UserError
@@ -101,7 +102,7 @@ def replay(path: Path, device: Device | None = None) -> Replay:
     set_random_state(content["random"], fabric.device)
 
     culprits = _watch(objective)
-    with quick_pointwise(objective):  # as in training: the same bits
+    with quick_pointwise(objective), quick_depthwise(objective):  # as in training: the same bits
         losses = wrapped(mix_batch(batch.to(fabric.device)))
         culprits += [f"the loss's part {name!r}" for name, value in losses.items() if not value.isfinite()]
         fabric.backward(losses["loss"])
