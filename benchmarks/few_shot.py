@@ -147,7 +147,7 @@ def finetune(
 
     entry = {"name": dataset, "reader": "folder", "path": dataset}
     old = {tuple(row[key] for key in KEYS) for row in read()}
-    network = {"encoder": "tf_efficientnet_lite0", "decoder": "fpn", "decoder_channels": 64}
+    network = {"encoder": "tf_efficientnet_lite0", "decoder": "fpn", "decoder_channels": 64, "embedding_dim": 128}
     for run, folder in {**runs, "scratch": None}.items():
         for count in COUNTS:
             for draw in range(draws):

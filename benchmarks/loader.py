@@ -99,7 +99,7 @@ def _ours(reader: Folder, steps: int, crop: int) -> Callable[[], object]:
 
     def run() -> None:
         for batch in batches([reader], space, draws, augmentation, start=0, end=steps, batch_size=BATCH):
-            batch.images.to(torch.float32, copy=True).div_(255).sub_(mean).div_(std)  # as the network begins
+            batch.images.to(torch.float32, copy=True).sub_(255 * mean).div_(255 * std)  # as the network begins
 
     return run
 

@@ -17,14 +17,14 @@ TARGETS = ("msrc", "camvid", "facade")
 
 def before_any_step(path, train, val, temperature, config, fabric):
     """mIoU % of a start on ``val`` with its classifier at the prototypes of ``train``, as fine-tuning begins."""
-    from mdpseg import weights
     from mdpseg.data.open import label_space_of
     from mdpseg.engine.evaluate import score_network
     from mdpseg.engine.prototype_classifier import start_at_prototypes
+    from mdpseg.first_stage import start_network
 
     space = label_space_of([train], "class")
     torch.manual_seed(0)
-    network = weights.start_network(str(path), None)
+    network = start_network(str(path), None)
     network.set_classifier(space.num_classes)
     start_at_prototypes(network, train, space, temperature, fabric.device)
     return 100 * score_network(network, val, config, fabric, 0).mean_iou

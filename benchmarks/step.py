@@ -91,10 +91,6 @@ def beside_supervised(name: str, rounds: int) -> list[Row]:
     network, count, crop = NETWORKS[name]
     steps = {variant: make_step(network, method, SIZES, count, crop) for variant, method in VARIANTS.items()}
     targets = {"published": "at most 1.40", "published, momentum 0": "at most 1.08", "ours": "at most 1.08"}
-    if "decoder_channels" in network:  # narrower than embeddings are by default
-        narrow = {**network, "embedding_dim": network["decoder_channels"]}
-        steps["ours, embeddings as wide as the decoder"] = make_step(narrow, VARIANTS["ours"], SIZES, count, crop)
-        targets["ours, embeddings as wide as the decoder"] = "at most 1.08"
     seconds = compare(steps, rounds)
     against = "supervised step of the same network, crop, batch"
     sizes = f"{name}, {count} crops of {crop}, {'+'.join(map(str, SIZES))} classes"

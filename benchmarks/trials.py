@@ -18,7 +18,7 @@ RESULTS, RUNS, DATA = HERE / "trials.csv", HERE.parent / "runs/trials", HERE.par
 FIELDS = ["trial", "classifier", "head_lr", "lr", "warmup", "target", "draw", "early", "late"]
 SEED = 100
 TARGETS = {"voc2012": "voc", "msrc": "msrc", "camvid": "camvid", "facade": "facade"}
-NETWORK = {"encoder": "tf_efficientnet_lite0", "decoder": "fpn", "decoder_channels": 64}
+NETWORK = {"encoder": "tf_efficientnet_lite0", "decoder": "fpn", "decoder_channels": 64, "embedding_dim": 128}
 SUPERVISED = ["method.objective=supervised", "optim.clip=5"]
 PAPER = ["method.scheme=mdp-paper", "method.momentum=0.99", "optim.clip=5", "network.projection=mlp"]
 BANK = ["method.prototypes=bank", "method.denominator=no_lookalikes"]

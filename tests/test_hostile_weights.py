@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from mdpseg import weights
 from mdpseg.errors import UserError
+from mdpseg.first_stage import start_network
 from tests import hostile
 
 
@@ -29,7 +30,7 @@ def refused(path, message):
     # `init` takes other libraries' files too, and says of a file that is neither what it would need
     foreign = "holds no named tensors|cannot be read without running code|is in torch's old format"
     with pytest.raises(UserError, match=f"{message}|{foreign}"):
-        weights.start_network(str(path), None)
+        start_network(str(path), None)
 
 
 @pytest.mark.parametrize("old", [False, True])

@@ -59,6 +59,14 @@ def test_decoder_channels_are_those_of_the_features(decoder):
         assert made.features(images(1, 3, 128, 128)).shape[1] == made.feature_channels == 32
 
 
+@pytest.mark.parametrize("channels, given, dim", [(32, None, 32), (256, None, 128), (32, 64, 64), (256, 200, 200)])
+def test_embeddings_have_128_dimensions_or_what_a_narrow_decoder_has(channels, given, dim):
+    made = network(decoder_channels=channels, embedding_dim=given).eval()
+    made.set_projection()
+    with torch.no_grad():
+        assert made(images(1, 3, 64, 64)).shape[1] == made.embedding_dim == dim
+
+
 @pytest.mark.parametrize("decoder", OWN_WIDTHS)
 def test_decoder_channels_are_refused_where_each_stage_has_its_own(decoder):
     with pytest.raises(UserError, match=f"decoder_channels.*{decoder}"):

@@ -17,6 +17,7 @@ from mdpseg.errors import UserError
 
 # Below it a vector is as good as 0, and stays short: F.normalize's bound on the length, squared.
 _LEAST_SQUARE = 1e-24
+_EMBEDDING_DIM = 128  # at most, unless the configuration says so
 # Sides of the input are padded to a multiple of this: the largest stride of an encoder.
 STRIDE = 32
 # PAN halves its map, at stride 16, three times.
@@ -62,9 +63,14 @@ class SegmentationNetwork(nn.Module):
         self.register_buffer("mean", torch.tensor(statistics.mean)[None, :, None, None])
         self.register_buffer("std", torch.tensor(statistics.std)[None, :, None, None])
 
+    @property
+    def embedding_dim(self) -> int:
+        """D, dimension of a pixel's embedding: a projection cannot spread few channels over more dimensions."""
+        return self.config.embedding_dim or min(_EMBEDDING_DIM, self.feature_channels)
+
     def set_projection(self) -> None:
         """Makes the head a projection to embeddings of unit length, as pretraining needs it."""
-        self.head = Projection(self.feature_channels, self.config.embedding_dim, self.config.projection)
+        self.head = Projection(self.feature_channels, self.embedding_dim, self.config.projection)
 
     def set_classifier(self, num_classes: int) -> None:
         """Makes the head a fresh :class:`Classifier`."""
@@ -95,8 +101,8 @@ class SegmentationNetwork(nn.Module):
                 f"Decoder {self.config.decoder} takes no image under {least} x {least} pixels, and this one has "
                 f"{images.shape[-2]} x {images.shape[-1]}; set augment.crop={least} or more, or choose another decoder."
             )
-        # in place: one allocation instead of four
-        pixels = images.to(torch.float32, copy=True).div_(255).sub_(self.mean).div_(self.std)
+        # in place: one allocation instead of three
+        pixels = images.to(torch.float32, copy=True).sub_(255 * self.mean).div_(255 * self.std)
         try:
             maps = self.encoder(pixels)
         except (AssertionError, RuntimeError) as error:

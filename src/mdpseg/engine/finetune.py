@@ -25,6 +25,7 @@ from mdpseg.engine.run_folder import open_run
 from mdpseg.engine.runtime import launch, make_training_fabric, rank_of
 from mdpseg.errors import UserError
 from mdpseg.files import write_text
+from mdpseg.first_stage import start_network
 from mdpseg.objectives.finetune import Finetune
 from mdpseg.recipe import load
 
@@ -66,7 +67,7 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
     label_space = label_space_of([reader], "class")  # in fine-tuning a catch-all is a class like any other
 
     seed_everything(config.seed)  # start weights and dropout follow from it
-    network = weights.start_network(config.init, config.network, allow_partial=config.init_allow_partial)
+    network = start_network(config.init, config.network, allow_partial=config.init_allow_partial)
     history = history_of(config.model_dump(mode="json"), network.config.encoder)  # while `init` is still there
     objective = Finetune(network, label_space)
     refuse_lone_values(network, config.augment.crop, config.batch_size, fabric.world_size)

@@ -24,6 +24,7 @@ from mdpseg.engine.readme import pretrain_readme
 from mdpseg.engine.run_folder import open_run
 from mdpseg.engine.runtime import launch, make_training_fabric, rank_of
 from mdpseg.files import write_text
+from mdpseg.first_stage import start_network
 from mdpseg.label_space import LabelSpace
 from mdpseg.objectives.choose import pretraining_objective
 from mdpseg.objectives.mdp import MDP
@@ -67,7 +68,7 @@ def pretrain(config: PretrainConfig | Mapping[str, Any] | str | Path, overrides:
     draws = Draws([len(reader) for reader in readers], config.seed, config.sampling, config.sampling_alpha)
 
     seed_everything(config.seed)  # start weights and dropout follow from it
-    network = weights.start_network(config.init, config.network, allow_partial=config.init_allow_partial)
+    network = start_network(config.init, config.network, allow_partial=config.init_allow_partial)
     history = history_of(config.model_dump(mode="json"), network.config.encoder)  # while `init` is still there
     unlabelled = any(dataset.unlabelled for dataset in config.datasets)
     objective = pretraining_objective(network, label_space, config.method, unlabelled=unlabelled)

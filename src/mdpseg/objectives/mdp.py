@@ -41,7 +41,7 @@ class MDP(nn.Module):
         super().__init__()
         network.set_projection()
         self.network, self.label_space, self.config, self.unlabelled = network, label_space, config, unlabelled
-        dim, classes = network.config.embedding_dim, label_space.num_classes
+        dim, classes = network.embedding_dim, label_space.num_classes
         learns = config.bank == "class" and config.prototypes != "bank"
         only_learns = learns and config.prototypes == "learned"
         keys_are_read = not only_learns or unlabelled
