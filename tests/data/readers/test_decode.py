@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 
 from mdpseg.data.readers.decode import read_colours, read_ids, read_image
 from mdpseg.errors import UserError
@@ -91,14 +91,17 @@ def test_colours_of_rgb_and_palette_masks(tmp_path):
     )
 
 
+@pytest.mark.parametrize("told", [False, True])  # another library of the process told Pillow to take half images
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
 @pytest.mark.parametrize("keep", [0.2, 0.5, 0.9])
-def test_truncated_image(tmp_path, suffix, keep):
+def test_truncated_image(tmp_path, suffix, keep, told, monkeypatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", told)
     path = write_image(tmp_path / f"cut.{suffix}", 64, 64)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * keep)])
     with pytest.raises(UserError, match=rf"voc: .*cut\.{suffix} is truncated or damaged.*re-copy or remove it"):
         read_image(path, "voc")
+    assert told == ImageFile.LOAD_TRUNCATED_IMAGES
 
 
 def test_jpeg_without_its_last_two_bytes_and_with_a_tail_of_zeros(tmp_path):

@@ -11,12 +11,14 @@ import io
 import stat
 import struct
 import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_image
 
@@ -201,12 +203,23 @@ def _open_png(content: bytes, path: Path, dataset: str) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(content), formats=["PNG"])
         refuse_too_large(image.size, path, dataset)  # a second header may say something else
-        image.load()
+        with _no_half_images():
+            image.load()
     except BadFileError:
         raise
     except DAMAGE as error:
         raise damaged(path, dataset, error) from error
     return image
+
+
+@contextmanager
+def _no_half_images() -> Generator[None, None, None]:
+    """While it lasts, Pillow refuses truncated files, whatever another library of the process has told it."""
+    told, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = told
 
 
 def _pixels(image: Image.Image, path: Path, dataset: str) -> Tensor:
