@@ -41,6 +41,14 @@ def test_a_family_trains_and_predicts_at_any_size(encoder):
         assert made.eval().logits(torch.zeros(1, 3, 75, 130)).shape == (1, 3, 75, 130)
 
 
+def test_the_maps_of_an_fpn_are_added_as_they_are_stored():
+    merge = network("test_resnet", decoder_channels=32).decoder.merge
+    maps = [torch.randn(2, 32, 6, 5).contiguous(memory_format=torch.channels_last) for _ in range(4)]
+    total = merge(maps)
+    assert total.is_contiguous(memory_format=torch.channels_last)
+    assert torch.allclose(total, torch.stack(maps).sum(0))
+
+
 @pytest.mark.parametrize("decoder", ["unet", "upernet", "segformer", "deeplabv3", "deeplabv3plus", "pspnet", "linknet"])
 def test_a_plain_vit_goes_with_every_decoder(decoder):
     with torch.no_grad():

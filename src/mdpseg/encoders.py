@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 import segmentation_models_pytorch as smp
@@ -140,4 +140,13 @@ def create_model(decoder: str, encoder: str, options: dict[str, Any]) -> Any:
     # timm up to 1.0.30 builds a Swin that does not hear of an output stride
     if not found.blocks and model.encoder.model.feature_info.reduction()[-1] > model.encoder.output_stride:
         raise ValueError(_UNDILATED)
+    if decoder == "fpn":
+        model.decoder.merge = _Sum()
     return model
+
+
+class _Sum(nn.Module):
+    """The sum of maps [B, C, h, w], as they are stored; the library stacks them first, which forgets channels last."""
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        return reduce(torch.add, maps)
