@@ -56,16 +56,16 @@ def main() -> None:
             make(Path(folder), 2 if given.quick else 6, width, height)
             reader = InMemory(Folder(f"{folder}/images", f"{folder}/masks", f"{folder}/classes.txt"))
         network = _trained(reader, encoder, decoder, 2 if given.quick else 20)
-        rows.append(_row(network, reader, f"{encoder} {decoder}, {width}x{height}, {CLASSES} classes", given.rounds))
+        rows += _rows(network, reader, f"{encoder} {decoder}, {width}x{height}, {CLASSES} classes", given.rounds)
     measure.finish("evaluation", rows, given.quick)
 
 
-def _row(network: SegmentationNetwork, reader: InMemory, what: str, rounds: int) -> measure.Row:
+def _rows(network: SegmentationNetwork, reader: InMemory, what: str, rounds: int) -> list[measure.Row]:
     what = f"whole-image evaluation, {what}"
     try:
         from torchmetrics.classification import MulticlassJaccardIndex
     except ImportError:
-        return absent_row(what, "torchmetrics")
+        return [absent_row(what, "torchmetrics")]
     fabric = make_fabric("cpu", "fp32")
     figures = {}
     fast = SegmentationNetwork(network.config)
@@ -90,7 +90,10 @@ def _row(network: SegmentationNetwork, reader: InMemory, what: str, rounds: int)
     seconds = measure.compare({"ours": ours, "theirs": theirs}, rounds)
     difference = abs(figures["ours"] - figures["theirs"])
     against = f"torchmetrics; mIoU {figures['theirs']:.6f}, difference {difference:.1e}"
-    return measure.ratio_row(what, against, seconds["ours"], seconds["theirs"], "at least 1.5")
+    return [
+        measure.ratio_row(what, against, seconds["ours"], seconds["theirs"], "at least 1.5"),
+        measure.memory_row(what, "torchmetrics", ours, theirs),
+    ]
 
 
 def _trained(reader: InMemory, encoder: str, decoder: str, steps: int) -> SegmentationNetwork:

@@ -82,6 +82,7 @@ def _rows(reader: Folder, files: list[Pair], crop: int, where: str, rounds: int)
             "theirs": f"{sorted(speeds[name])[rounds // 2]:.4g}",
             "unit": "images/s",
         }
+        rows.append(measure.memory_row(what, name, sides["mdpseg"], sides[name]))
     return rows
 
 

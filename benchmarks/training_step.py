@@ -56,11 +56,11 @@ def main() -> None:
             make(root, BATCH if given.quick else 24)
         reader = Folder(root / "images" / split, root / "masks" / split, root / "classes.txt")
         reader.pairs = reader.pairs[:200]
-        row = _row(reader, given.crop, given.steps, given.rounds)
-    measure.finish("training_step", [row], given.quick)
+        rows = _rows(reader, given.crop, given.steps, given.rounds)
+    measure.finish("training_step", rows, given.quick)
 
 
-def _row(reader: Folder, crop: int, steps: int, rounds: int) -> measure.Row:
+def _rows(reader: Folder, crop: int, steps: int, rounds: int) -> list[measure.Row]:
     torch.manual_seed(0)
     objective, our_step = _ours(reader, crop)
     torch.manual_seed(0)
@@ -70,26 +70,29 @@ def _row(reader: Folder, crop: int, steps: int, rounds: int) -> measure.Row:
         for _ in range(steps):
             step()
 
+    what = f"training step, {ENCODER} {DECODER}, crop {crop}, batch {BATCH}"
     with quick_pointwise(objective), quick_depthwise(objective):  # as every run of ours does
         seconds = measure.compare({"ours": lambda: repeat(our_step), "theirs": lambda: repeat(their_step)}, rounds)
+        memory = measure.memory_row(what, f"smp, {pipeline}", our_step, their_step)
     mean, std = (torch.tensor(v)[None, :, None, None] for v in (MEAN, STD))
     ours = _accuracy(reader, objective.network.eval().logits)
     theirs = _accuracy(reader, lambda images: _whole(model.eval(), (images.float() / 255 - mean) / std))
     count = steps * (rounds + 1)
     against = f"smp, {pipeline}; pixel accuracy after {count} steps {theirs:.3f}, ours {ours:.3f}"
     row = measure.ratio_row(
-        f"training step, {ENCODER} {DECODER}, crop {crop}, batch {BATCH}",
+        what,
         against,
         seconds["ours"],
         seconds["theirs"],
         "at least 1.2",
     )
     images = steps * BATCH
-    return row | {
+    row |= {
         "ours": f"{images / sorted(seconds['ours'])[rounds // 2]:.4g}",
         "theirs": f"{images / sorted(seconds['theirs'])[rounds // 2]:.4g}",
         "unit": "images/s",
     }
+    return [row, memory]
 
 
 def _ours(reader: Folder, crop: int) -> tuple[Finetune, Callable[[], None]]:
