@@ -92,7 +92,7 @@ def _rows(network: SegmentationNetwork, reader: InMemory, what: str, rounds: int
     against = f"torchmetrics; mIoU {figures['theirs']:.6f}, difference {difference:.1e}"
     return [
         measure.ratio_row(what, against, seconds["ours"], seconds["theirs"], "at least 1.5"),
-        measure.memory_row(what, "torchmetrics", ours, theirs),
+        measure.memory_row(what, "torchmetrics", measure.peak_memory(ours), measure.peak_memory(theirs)),
     ]
 
 

@@ -68,6 +68,7 @@ def _rows(reader: Folder, files: list[Pair], crop: int, where: str, rounds: int)
     count = len(files) // BATCH * BATCH
     speeds = {name: [count / s for s in values] for name, values in seconds.items()}
     fastest = max((n for n in ANTIALIAS if n in speeds), key=lambda n: sorted(speeds[n])[rounds // 2])
+    peaks = {name: measure.peak_memory(side) for name, side in sides.items()}
     rows = []
     for name in PEERS:
         what = f"loader, {where}"
@@ -82,7 +83,7 @@ def _rows(reader: Folder, files: list[Pair], crop: int, where: str, rounds: int)
             "theirs": f"{sorted(speeds[name])[rounds // 2]:.4g}",
             "unit": "images/s",
         }
-        rows.append(measure.memory_row(what, name, sides["mdpseg"], sides[name]))
+        rows.append(measure.memory_row(what, name, peaks["mdpseg"], peaks[name]))
     return rows
 
 

@@ -118,9 +118,9 @@ def ratio_row(
     }
 
 
-def memory_row(what: str, against: str, ours: Callable[[], object], theirs: Callable[[], object]) -> Row:
-    """How the peaks of two sides compare, see :func:`peak_memory`; below 1 ours takes more."""
-    return ratio_row(f"{what}: peak memory", against, [peak_memory(ours)], [peak_memory(theirs)], unit="MB")
+def memory_row(what: str, against: str, ours: float, theirs: float) -> Row:
+    """How two sides' :func:`peak_memory` compare; below 1 ours takes more."""
+    return ratio_row(f"{what}: peak memory", against, [ours], [theirs], unit="MB")
 
 
 def value_row(what: str, values: list[float], target: str = "", unit: str = "s", against: str = "") -> Row:

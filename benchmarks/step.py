@@ -9,7 +9,7 @@ sides have the same network, crops and batch: pieces of 32 pixels, each of one c
 from collections.abc import Callable
 
 import torch
-from measure import Row, arguments, compare, finish, memory_row, ratio_row, value_row
+from measure import Row, arguments, compare, finish, memory_row, peak_memory, ratio_row, value_row
 
 from mdpseg import LabelSpace
 from mdpseg.batch import Batch
@@ -94,11 +94,12 @@ def beside_supervised(name: str, rounds: int) -> list[Row]:
     seconds = compare(steps, rounds)
     against = "supervised step of the same network, crop, batch"
     sizes = f"{name}, {count} crops of {crop}, {'+'.join(map(str, SIZES))} classes"
+    peaks = {variant: peak_memory(step) for variant, step in steps.items()}
     rows = []
     for variant, target in targets.items():
         what = f"MDP step, {variant}: {sizes}"
         rows.append(ratio_row(what, against, seconds[variant], seconds["supervised"], target))
-        rows.append(memory_row(what, against, steps[variant], steps["supervised"]))
+        rows.append(memory_row(what, against, peaks[variant], peaks["supervised"]))
     return rows
 
 

@@ -73,7 +73,9 @@ def _rows(reader: Folder, crop: int, steps: int, rounds: int) -> list[measure.Ro
     what = f"training step, {ENCODER} {DECODER}, crop {crop}, batch {BATCH}"
     with quick_pointwise(objective), quick_depthwise(objective):  # as every run of ours does
         seconds = measure.compare({"ours": lambda: repeat(our_step), "theirs": lambda: repeat(their_step)}, rounds)
-        memory = measure.memory_row(what, f"smp, {pipeline}", our_step, their_step)
+        memory = measure.memory_row(
+            what, f"smp, {pipeline}", measure.peak_memory(our_step), measure.peak_memory(their_step)
+        )
     mean, std = (torch.tensor(v)[None, :, None, None] for v in (MEAN, STD))
     ours = _accuracy(reader, objective.network.eval().logits)
     theirs = _accuracy(reader, lambda images: _whole(model.eval(), (images.float() / 255 - mean) / std))

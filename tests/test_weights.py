@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from mdpseg import weights
 from mdpseg.config import NetworkConfig
 from mdpseg.errors import UserError
+from mdpseg.first_stage import start_network
 from mdpseg.label_space import LabelSpace
 from mdpseg.network import SegmentationNetwork
 from tests.tiny import NETWORK, same
@@ -111,6 +112,8 @@ def test_tensors_that_do_not_fit_their_architecture(stored, tmp_path):
     rewrite(path, tensors)
     with pytest.raises(UserError, match=r"bad\.safetensors"):
         weights.load(path)
+    with pytest.raises(UserError, match=r"bad\.safetensors"):
+        start_network(str(path), None)
 
 
 def test_paths_may_be_texts(stored, tmp_path):

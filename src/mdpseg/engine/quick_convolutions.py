@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import product
@@ -48,13 +48,27 @@ def quick_atrous(network: nn.Module) -> Generator[None, None, None]:
         for layer in network.modules()
         if _on_cpu(network) and isinstance(layer, nn.Conv2d) and _is_far_depthwise(layer)
     ]
+    with other_forward(layers, _sum_of_taps):
+        yield
+
+
+@contextmanager
+def other_forward(
+    layers: Sequence[nn.Conv2d], forward: Callable[[nn.Conv2d, Tensor], Tensor]
+) -> Generator[None, None, None]:
+    """While it lasts, ``forward(layer, maps)`` is what each of the layers does."""
     for layer in layers:
-        layer.forward = partial(_sum_of_taps, layer)  # type: ignore[method-assign]
+        layer.forward = partial(forward, layer)  # type: ignore[method-assign]
     try:
         yield
     finally:
         for layer in layers:
             del layer.forward  # the instance's own; the class's shows again
+
+
+def is_depthwise(layer: nn.Conv2d) -> bool:
+    """Whether each channel is convolved by itself, within zeros."""
+    return 1 < layer.groups == layer.in_channels == layer.out_channels and layer.padding_mode == "zeros"
 
 
 def _on_cpu(network: nn.Module) -> bool:
@@ -65,10 +79,9 @@ def _is_far_depthwise(layer: nn.Conv2d) -> bool:
     """Whether it is depthwise, of stride 1 and a far dilation, and its output has the size of its input."""
     same = tuple(dilation * (side - 1) // 2 for dilation, side in zip(layer.dilation, layer.kernel_size, strict=True))
     return (
-        1 < layer.groups == layer.in_channels == layer.out_channels
+        is_depthwise(layer)
         and layer.stride == (1, 1)
         and layer.padding == same
-        and layer.padding_mode == "zeros"
         and all(side % 2 for side in layer.kernel_size)
         and min(layer.dilation) >= _FAR
     )

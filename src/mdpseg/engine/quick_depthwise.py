@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from functools import partial
 from itertools import product
 from typing import Any
 
@@ -12,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from timm.layers import Conv2dSame, pad_same
 from torch import Tensor, nn
+
+from mdpseg.engine.quick_convolutions import is_depthwise, other_forward
 
 # OneDNN has depthwise kernels for 3x3; for wider ones it stores each channel's weights as a block of 16 x 16 channels.
 _WIDE = 25
@@ -26,22 +27,16 @@ def quick_depthwise(network: nn.Module) -> Generator[None, None, None]:
     EfficientNet's 5x5 and ConvNeXt's 7x7 layers; values and other gradients stay torch's.
     """
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d) and _is_wide_depthwise(layer)]
-    for layer in layers:
-        layer.forward = partial(_convolution, layer)  # type: ignore[method-assign]
-    try:
+    with other_forward(layers, _convolution):
         yield
-    finally:
-        for layer in layers:
-            del layer.forward  # the instance's own; the class's shows again
 
 
 def _is_wide_depthwise(layer: nn.Conv2d) -> bool:
     return (
         type(layer) in (nn.Conv2d, Conv2dSame)
-        and 1 < layer.groups == layer.in_channels == layer.out_channels
+        and is_depthwise(layer)
         and layer.kernel_size[0] * layer.kernel_size[1] >= _WIDE
         and layer.dilation == (1, 1)
-        and layer.padding_mode == "zeros"
         and not isinstance(layer.padding, str)
         and layer.weight.device.type == "cpu"
     )
