@@ -93,6 +93,7 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
         if config.classifier == "prototypes" and not (config.resume and run.checkpoint.exists()):
             bad_files = BadFiles.of_run(config.on_bad_file, [reader], run.path, run.log_from_any)
             temperature = config.classifier_temperature
+            run.log("finding each class's prototype in the labelled images, where the classifier starts")
             start_at_prototypes(network, reader, label_space, temperature, fabric.device, bad_files)
         start = train(
             objective,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mdpseg.data.readers.header import jpeg_size, kind_of, png_size, webp_size
+from mdpseg.data.readers.whole_images import whole_images_only
 from mdpseg.errors import UserError
 
 MOST_PIXELS = 50_000_000
@@ -108,7 +109,8 @@ def _decoded(content: bytes) -> Image.Image:
         _refuse_too_large(_SIZES[kind](content))  # before Pillow, which allocates what a WebP claims
         picture = Image.open(io.BytesIO(content), formats=[kind])
         _refuse_too_large(picture.size)  # a second header may say something else
-        picture.load()
+        with whole_images_only():
+            picture.load()
     except RefusedError:
         raise
     except (*_DAMAGE, UnidentifiedImageError, Image.DecompressionBombError) as error:

@@ -11,18 +11,17 @@ import io
 import stat
 import struct
 import zlib
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_image
 
 from mdpseg.data.readers.header import jpeg_size, kind_of, other_kind_of, png_size, webp_size
+from mdpseg.data.readers.whole_images import whole_images_only
 from mdpseg.errors import BadFileError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -203,23 +202,13 @@ def _open_png(content: bytes, path: Path, dataset: str) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(content), formats=["PNG"])
         refuse_too_large(image.size, path, dataset)  # a second header may say something else
-        with _no_half_images():
+        with whole_images_only():
             image.load()
     except BadFileError:
         raise
     except DAMAGE as error:
         raise damaged(path, dataset, error) from error
     return image
-
-
-@contextmanager
-def _no_half_images() -> Generator[None, None, None]:
-    """While it lasts, Pillow refuses truncated files, whatever another library of the process has told it."""
-    told, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
-    try:
-        yield
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = told
 
 
 def _pixels(image: Image.Image, path: Path, dataset: str) -> Tensor:

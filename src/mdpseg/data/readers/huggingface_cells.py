@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from mdpseg.data.readers.decode import DAMAGE, LARGEST_FILE, damaged, decode_ids, refuse_too_large
+from mdpseg.data.readers.whole_images import whole_images_only
 from mdpseg.errors import BadFileError
 
 _TIFF = (b"II*\0", b"MM\0*")
@@ -64,7 +65,8 @@ def decode_cell_ids(content: bytes, path: Path, dataset: str) -> Tensor:
     try:
         image = Image.open(io.BytesIO(content), formats=["TIFF"])
         refuse_too_large(image.size, path, dataset)
-        ids = np.asarray(image)
+        with whole_images_only():
+            ids = np.asarray(image)
     except BadFileError:
         raise
     except DAMAGE as error:
