@@ -149,4 +149,4 @@ class _Sum(nn.Module):
     """The sum of maps [B, C, h, w], as they are stored; the library stacks them first, which forgets channels last."""
 
     def forward(self, maps: list[Tensor]) -> Tensor:
-        return reduce(torch.add, maps)
+        return reduce(torch.add if torch.is_grad_enabled() else Tensor.add_, maps)

@@ -22,7 +22,7 @@ from mdpseg.data.open import open_dataset
 from mdpseg.data.readers.pairs import Sample
 from mdpseg.data.workers import leave_signals_to_the_run
 from mdpseg.engine.inference import class_ids
-from mdpseg.engine.quick_convolutions import quick_atrous, quick_pointwise
+from mdpseg.engine.quick_inference import quick_inference
 from mdpseg.engine.runtime import make_fabric
 from mdpseg.errors import UserError
 from mdpseg.files import write_text
@@ -113,7 +113,7 @@ def score_network(
         worker_init_fn=leave_signals_to_the_run,
         generator=torch.Generator(),
     )
-    with quick_pointwise(network), quick_atrous(network):
+    with quick_inference(network):
         for sample in loader:
             if isinstance(sample, UserError):
                 raise sample

@@ -9,7 +9,7 @@ from torch import Tensor
 from mdpseg.bank import region_means
 from mdpseg.data.bad_files import BadFiles
 from mdpseg.data.loader import Reader
-from mdpseg.engine.quick_convolutions import quick_atrous, quick_pointwise
+from mdpseg.engine.quick_inference import quick_inference
 from mdpseg.errors import BadFileError
 from mdpseg.label_space import LabelSpace
 from mdpseg.network import SegmentationNetwork
@@ -57,7 +57,7 @@ def start_at_prototypes(
         targets = torch.full((1, *images.shape[-2:]), -1)
         height, width = sample.mask.shape
         targets[0, :height, :width] = label_space.encode(sample.mask, label_space.datasets[0], file=sample.id)
-        with quick_pointwise(network), quick_atrous(network):
+        with quick_inference(network):
             features = F.normalize(classifier.normalised(network.features(images)).float(), dim=1)  # [1, C, h, w]
         found = region_means(features, at_size(targets.to(device), _size(features)), label_space.num_classes)
         regions.append(found[0])

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
-from functools import partial
 from itertools import product
 
 import torch
 from torch import Tensor, nn
 
+from mdpseg.engine.other_forward import other_forwards
+
 # From this dilation on oneDNN takes 8 to 40 times as long over a depthwise convolution that is stored channels last.
 _FAR = 8
+# Torch gives a single image of no more values to no oneDNN, and its own dilated convolution takes long.
+_SMALL = 20_480
 
 
 @contextmanager
@@ -22,18 +25,13 @@ def quick_pointwise(network: nn.Module) -> Generator[None, None, None]:
     dilated. A single weight is the same at any dilation.
     """
     alone = torch.get_num_threads() == 1 and _on_cpu(network)
-    pointwise = [
+    layers = [
         layer
         for layer in network.modules()
         if alone and isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) and layer.dilation == (1, 1)
     ]
-    for layer in pointwise:
-        layer.dilation = (2, 2)
-    try:
+    with other_forwards(layers, _by_onednn):
         yield
-    finally:
-        for layer in pointwise:
-            layer.dilation = (1, 1)
 
 
 @contextmanager
@@ -48,22 +46,8 @@ def quick_atrous(network: nn.Module) -> Generator[None, None, None]:
         for layer in network.modules()
         if _on_cpu(network) and isinstance(layer, nn.Conv2d) and _is_far_depthwise(layer)
     ]
-    with other_forward(layers, _sum_of_taps):
+    with other_forwards(layers, _sum_of_taps):
         yield
-
-
-@contextmanager
-def other_forward(
-    layers: Sequence[nn.Conv2d], forward: Callable[[nn.Conv2d, Tensor], Tensor]
-) -> Generator[None, None, None]:
-    """While it lasts, ``forward(layer, maps)`` is what each of the layers does."""
-    for layer in layers:
-        layer.forward = partial(forward, layer)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        for layer in layers:
-            del layer.forward  # the instance's own; the class's shows again
 
 
 def is_depthwise(layer: nn.Conv2d) -> bool:
@@ -73,6 +57,17 @@ def is_depthwise(layer: nn.Conv2d) -> bool:
 
 def _on_cpu(network: nn.Module) -> bool:
     return next(network.parameters()).device.type == "cpu"
+
+
+def _by_onednn(layer: nn.Conv2d, maps: Tensor) -> Tensor:
+    """The layer's output for maps [B, C, H, W]."""
+    if len(maps) == 1 and maps.numel() <= _SMALL:
+        return type(layer).forward(layer, maps)
+    layer.dilation = (2, 2)
+    try:
+        return type(layer).forward(layer, maps)
+    finally:
+        layer.dilation = (1, 1)
 
 
 def _is_far_depthwise(layer: nn.Conv2d) -> bool:

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from timm.layers import Conv2dSame, pad_same
 from torch import Tensor, nn
 
-from mdpseg.engine.quick_convolutions import is_depthwise, other_forward
+from mdpseg.engine.other_forward import other_forwards
+from mdpseg.engine.quick_convolutions import is_depthwise
 
 # OneDNN has depthwise kernels for 3x3; for wider ones it stores each channel's weights as a block of 16 x 16 channels.
 _WIDE = 25
@@ -27,7 +28,7 @@ def quick_depthwise(network: nn.Module) -> Generator[None, None, None]:
     EfficientNet's 5x5 and ConvNeXt's 7x7 layers; values and other gradients stay torch's.
     """
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d) and _is_wide_depthwise(layer)]
-    with other_forward(layers, _convolution):
+    with other_forwards(layers, _convolution):
         yield
 
 
