@@ -63,7 +63,7 @@ def test_no_figure_of_a_whole_network_changes():
     torch.manual_seed(0)
     made = SegmentationNetwork(NetworkConfig(**tiny.FAST_NETWORK))
     made.set_classifier(3)
-    trained(made)
+    trained(made).to(memory_format=torch.channels_last)
     image = torch.randint(0, 256, (3, 50, 70), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     plain = class_scores(made, image, EvalConfig())
     with quick_inference(made):
@@ -86,10 +86,14 @@ class Block(nn.Module):
         return self.norm(self.made)
 
 
+def channels_last(*size):
+    return torch.randn(size).contiguous(memory_format=torch.channels_last)
+
+
 @pytest.mark.parametrize("norm", [nn.BatchNorm2d, BatchNormAct2d])
 @torch.no_grad()
 def test_the_output_takes_the_place_of_the_convolutions(norm):
-    block, maps = trained(Block(norm)), torch.randn(2, 4, 8, 9)
+    block, maps = trained(Block(norm)), channels_last(2, 4, 8, 9)
     plain = block(maps)
     with quick_batch_norm(block):
         quick = block(maps)
@@ -97,6 +101,16 @@ def test_the_output_takes_the_place_of_the_convolutions(norm):
         again = block(maps)
     assert torch.allclose(quick, plain, atol=1e-6)
     assert torch.equal(again, quick)
+
+
+@torch.no_grad()
+def test_maps_that_are_stored_otherwise_are_left_to_torch():
+    block, maps = trained(Block()), torch.randn(2, 4, 8, 9)
+    plain = block(maps)
+    with quick_batch_norm(block):
+        quick = block(maps)
+        assert quick.data_ptr() != block.made.data_ptr()
+    assert torch.equal(quick, plain)
 
 
 class PreActivation(Block):
@@ -118,7 +132,7 @@ class Twice(Block):
 @pytest.mark.parametrize("kind", [PreActivation, Twice])
 @torch.no_grad()
 def test_what_a_shortcut_needs_is_left_alone(kind):
-    block, maps = trained(kind()), torch.randn(2, 4, 8, 9)
+    block, maps = trained(kind()), channels_last(2, 4, 8, 9)
     plain = block(maps)
     with quick_batch_norm(block):
         assert torch.allclose(block(maps), plain, atol=1e-5)
@@ -126,7 +140,7 @@ def test_what_a_shortcut_needs_is_left_alone(kind):
 
 
 def test_with_gradients_it_is_torchs_own():
-    block, maps = trained(Block()), torch.randn(2, 4, 8, 9)
+    block, maps = trained(Block()), channels_last(2, 4, 8, 9)
     block(maps).square().sum().backward()
     expected = block.convolution.weight.grad.clone()
     block.zero_grad()
@@ -137,7 +151,7 @@ def test_with_gradients_it_is_torchs_own():
 
 @torch.no_grad()
 def test_halves_are_left_to_torch():
-    block, maps = trained(Block()), torch.randn(2, 4, 8, 9)
+    block, maps = trained(Block()), channels_last(2, 4, 8, 9)
     with torch.autocast("cpu", torch.bfloat16):
         plain = block(maps)
         with quick_batch_norm(block):
