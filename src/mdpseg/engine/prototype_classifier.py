@@ -45,23 +45,23 @@ def start_at_prototypes(
     classifier = network.classifier
     network.to(device).eval()
     regions, classes = [], []
-    for index in range(0, len(reader), -(-len(reader) // _MOST_IMAGES)):
-        try:
-            sample = reader[index]
-        except BadFileError as fault:
-            if bad_files is None:
-                raise
-            bad_files.skip(fault)
-            continue
-        images = network.pad(sample.image[None].to(device))  # [1, 3, H, W]
-        targets = torch.full((1, *images.shape[-2:]), -1)
-        height, width = sample.mask.shape
-        targets[0, :height, :width] = label_space.encode(sample.mask, label_space.datasets[0], file=sample.id)
-        with quick_inference(network):
+    with quick_inference(network):
+        for index in range(0, len(reader), -(-len(reader) // _MOST_IMAGES)):
+            try:
+                sample = reader[index]
+            except BadFileError as fault:
+                if bad_files is None:
+                    raise
+                bad_files.skip(fault)
+                continue
+            images = network.pad(sample.image[None].to(device))  # [1, 3, H, W]
+            targets = torch.full((1, *images.shape[-2:]), -1)
+            height, width = sample.mask.shape
+            targets[0, :height, :width] = label_space.encode(sample.mask, label_space.datasets[0], file=sample.id)
             features = F.normalize(classifier.normalised(network.features(images)).float(), dim=1)  # [1, C, h, w]
-        found = region_means(features, at_size(targets.to(device), _size(features)), label_space.num_classes)
-        regions.append(found[0])
-        classes.append(found[1])
+            found = region_means(features, at_size(targets.to(device), _size(features)), label_space.num_classes)
+            regions.append(found[0])
+            classes.append(found[1])
     network.train()
     if not regions:  # no image could be read
         return

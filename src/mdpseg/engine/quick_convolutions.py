@@ -13,13 +13,13 @@ from mdpseg.engine.other_forward import other_forwards
 
 # From this dilation on oneDNN takes 8 to 40 times as long over a depthwise convolution that is stored channels last.
 _FAR = 8
-# Torch gives a single image of no more values to no oneDNN, and its own dilated convolution takes long.
+# Torch keeps a single image of so few values from oneDNN, and its own dilated convolution is slow.
 _SMALL = 20_480
 
 
 @contextmanager
 def quick_pointwise(network: nn.Module) -> Generator[None, None, None]:
-    """While it lasts, 1x1 convolutions in one thread on the CPU run in half the time.
+    """While it lasts, 1x1 convolutions in one thread on the CPU are sooner done: on some processors twice as fast.
 
     Torch gives those of small batches to its own matrix product where one thread runs, and to oneDNN if they are
     dilated. A single weight is the same at any dilation.
