@@ -62,7 +62,8 @@ class SegmentationModel:
         self.stored, self._fabric = stored, fabric
         self.bands = bands or Bands()
         self.prototypes = prototypes_of(stored)
-        self._base = stored.build().to(fabric.device).requires_grad_(False)
+        built = stored.build().to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._base = built.requires_grad_(False)
         self.embedder = Embedder(self._base, fabric)
         self._set_view(taxonomy)
 

@@ -17,6 +17,7 @@ from mdpseg.config import PredictConfig
 from mdpseg.data.image import as_pixels
 from mdpseg.data.readers.decode import IMAGE_SUFFIXES
 from mdpseg.data.readers.tiff import TIFF_SUFFIXES
+from mdpseg.engine.quick_inference import quick_inference
 from mdpseg.errors import UserError
 from mdpseg.files import write_text, write_whole
 from mdpseg.model import SegmentationModel
@@ -51,14 +52,15 @@ def predict(config: PredictConfig | Mapping[str, Any] | str | Path, overrides: S
     config.out.mkdir(parents=True, exist_ok=True)
     write_text(config.out / "classes.txt", "".join(f"{name}\n" for name in model.classes))
     masks = []
-    for path in track(images, "predicting", disable=len(images) < 2):
-        image = as_pixels(path, model.bands)  # [3, H, W]
-        seen = model.predict(image.permute(1, 2, 0).numpy(), eval=config.eval, probabilities=False)
-        mask = torch.from_numpy(seen.mask)
-        masks.append(config.out / f"{path.stem}.png")
-        write_mask(masks[-1], mask)
-        shown = image.float().lerp(colour_mask(mask).float(), config.opacity).to(torch.uint8)
-        _write_picture(config.out / f"{path.stem}_overlay.jpg", shown)
+    with quick_inference(model.network):
+        for path in track(images, "predicting", disable=len(images) < 2):
+            image = as_pixels(path, model.bands)  # [3, H, W]
+            seen = model.predict(image.permute(1, 2, 0).numpy(), eval=config.eval, probabilities=False)
+            mask = torch.from_numpy(seen.mask)
+            masks.append(config.out / f"{path.stem}.png")
+            write_mask(masks[-1], mask)
+            shown = image.float().lerp(colour_mask(mask).float(), config.opacity).to(torch.uint8)
+            _write_picture(config.out / f"{path.stem}_overlay.jpg", shown)
     return masks
 
 
