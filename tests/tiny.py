@@ -113,6 +113,11 @@ def losses(run: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in r.items() if key != "images_per_second"} for r in records]
 
 
+def swapped(layer: nn.Module) -> bool:
+    """Whether a layer does something else than its class for now."""
+    return "forward" in vars(layer)
+
+
 def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 

@@ -149,4 +149,5 @@ class _Sum(nn.Module):
     """The sum of maps [B, C, h, w], as they are stored; the library stacks them first, which forgets channels last."""
 
     def forward(self, maps: list[Tensor]) -> Tensor:
+        # without gradients into the first map, which nothing else needs: new memory costs more than the sum
         return reduce(torch.add if torch.is_grad_enabled() else Tensor.add_, maps)

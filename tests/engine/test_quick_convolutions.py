@@ -48,17 +48,13 @@ def test_quick_pointwise_is_for_one_thread(monkeypatch):
     made = SegmentationNetwork(NetworkConfig(**tiny.FAST_NETWORK))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     with quick_pointwise(made):
-        assert not any(map(swapped, made.modules()))
+        assert not any(map(tiny.swapped, made.modules()))
 
 
 def atrous(channels=6, dilation=(12, 12), **changes):
     torch.manual_seed(0)
     how = {"padding": dilation, "dilation": dilation, "groups": channels} | changes
     return nn.Conv2d(channels, channels, 3, **how)
-
-
-def swapped(layer):
-    return "forward" in vars(layer)
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
@@ -70,9 +66,9 @@ def test_quick_atrous_is_the_convolution(bias, dilation, size, memory_format):
     maps = torch.randn(2, 6, *size).contiguous(memory_format=memory_format)
     plain = layer(maps)
     with quick_atrous(layer), torch.no_grad():
-        assert swapped(layer)
+        assert tiny.swapped(layer)
         quick = layer(maps)
-    assert not swapped(layer)
+    assert not tiny.swapped(layer)
     assert quick.shape == plain.shape
     assert torch.allclose(quick, plain, rtol=1e-5, atol=1e-6)
 
@@ -84,7 +80,7 @@ def test_quick_atrous_takes_kernels_that_are_not_square():
     with torch.no_grad():
         plain = layer(maps)
         with quick_atrous(layer):
-            assert swapped(layer)
+            assert tiny.swapped(layer)
             assert torch.allclose(layer(maps), plain, rtol=1e-5, atol=1e-6)
 
 
@@ -106,14 +102,14 @@ def test_quick_atrous_takes_kernels_that_are_not_square():
 )
 def test_quick_atrous_leaves_other_convolutions_alone(layer):
     with quick_atrous(layer):
-        assert not swapped(layer)
+        assert not tiny.swapped(layer)
 
 
 def test_quick_atrous_is_undone_after_an_error():
     layer = atrous()
     with pytest.raises(KeyError), quick_atrous(layer):
         raise KeyError
-    assert not swapped(layer)
+    assert not tiny.swapped(layer)
 
 
 def test_quick_atrous_leaves_halves_to_torch():
@@ -131,7 +127,7 @@ def test_quick_atrous_changes_no_figure_of_deeplabv3plus():
     made.eval()
     plain = class_scores(made, image(200, 240), EvalConfig())
     with quick_atrous(made):
-        assert sum(map(swapped, made.modules())) == 3
+        assert sum(map(tiny.swapped, made.modules())) == 3
         quick = class_scores(made, image(200, 240), EvalConfig())
-    assert not any(map(swapped, made.modules()))
+    assert not any(map(tiny.swapped, made.modules()))
     assert torch.allclose(quick, plain, rtol=1e-4, atol=1e-5)

@@ -6,15 +6,12 @@ from torch import nn
 from mdpseg.config import NetworkConfig
 from mdpseg.engine.quick_depthwise import quick_depthwise
 from mdpseg.network import SegmentationNetwork
+from tests import tiny
 
 
 def depthwise(kernel=5, kind=nn.Conv2d, channels=6, **changes):
     torch.manual_seed(0)
     return kind(channels, channels, kernel, **({"groups": channels} | changes))
-
-
-def swapped(layer):
-    return "forward" in vars(layer)
 
 
 def gradients(layer, maps):
@@ -46,10 +43,10 @@ def test_quick_depthwise_has_the_gradients_of_the_convolution(layer, size, memor
     maps = torch.randn(2, 6, *size).contiguous(memory_format=memory_format)
     plain, _ = gradients(layer, maps)
     with quick_depthwise(layer):
-        assert swapped(layer)
+        assert tiny.swapped(layer)
         quick, name = gradients(layer, maps)
     assert name == "_DepthwiseBackward"
-    assert not swapped(layer)
+    assert not tiny.swapped(layer)
     for ours, theirs in zip(quick, plain, strict=True):
         assert ours.shape == theirs.shape
         assert torch.allclose(ours, theirs, rtol=1e-5, atol=1e-5)
@@ -77,7 +74,7 @@ def test_quick_depthwise_agrees_with_finite_differences():
 )
 def test_quick_depthwise_leaves_other_convolutions_alone(layer):
     with quick_depthwise(layer):
-        assert not swapped(layer)
+        assert not tiny.swapped(layer)
 
 
 @pytest.mark.parametrize("kind", [nn.Conv2d, Conv2dSame])
@@ -105,7 +102,7 @@ def test_quick_depthwise_is_undone_after_an_error():
     layer = depthwise()
     with pytest.raises(KeyError), quick_depthwise(layer):
         raise KeyError
-    assert not swapped(layer)
+    assert not tiny.swapped(layer)
 
 
 def test_quick_depthwise_changes_no_gradient_of_efficientnet_lite():
@@ -122,6 +119,6 @@ def test_quick_depthwise_changes_no_gradient_of_efficientnet_lite():
 
     plain = once()
     with quick_depthwise(made):
-        assert sum(map(swapped, made.modules())) == 9
+        assert sum(map(tiny.swapped, made.modules())) == 9
         quick = once()
     assert all(torch.allclose(ours, theirs, rtol=1e-8, atol=1e-12) for ours, theirs in zip(quick, plain, strict=True))

@@ -22,7 +22,8 @@ def quick_batch_norm(network: nn.Module) -> Generator[None, None, None]:
 
     New memory costs more than the arithmetic, and torch's own is slow at maps that are stored channels last, which
     alone are changed so. A norm stands behind a convolution in its parent; that its input is that convolution's output,
-    not a map that a shortcut needs as well (as in pre-activation blocks), is seen each time.
+    not a map that a shortcut needs as well (as in pre-activation blocks), is seen each time. That nothing else needs
+    the output as the convolution made it is taken for granted: it held in one network of each of 56 families of timm.
     """
     with ExitStack() as undo:
         for convolution, norm in _pairs(network):

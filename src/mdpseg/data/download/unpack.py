@@ -17,8 +17,16 @@ from mdpseg.files import full_disk_is_told
 
 MOST_FILES = 1_000_000
 CHUNK = 2**20
-_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError,
-           NotImplementedError, RuntimeError)  # fmt: skip
+_DAMAGE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    OSError,
+    ValueError,
+    RuntimeError,  # an encrypted zip, or a compression that zipfile does not know
+)
 
 
 class BadArchiveError(UserError):

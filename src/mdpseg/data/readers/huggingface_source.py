@@ -81,7 +81,7 @@ def told(where: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, NotImplementedError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
         raise _cannot_be_read(where, error) from error
     except Exception as error:
         if not type(error).__module__.startswith(("datasets", "huggingface_hub", "pyarrow", "httpx", "fsspec")):
