@@ -121,6 +121,14 @@ def test_255_classes_fill_the_table():
     assert it.encode(mask, "full").tolist() == [*range(1, 256), -1]
 
 
+def test_ids_that_16_bits_do_not_hold():
+    it = LabelSpace.concatenate({f"d{n}": [str(i) for i in range(255)] for n in range(130)})
+    mask = torch.tensor([0, 127, 254, 255], dtype=torch.uint8)
+    for dataset in ("d127", "d128", "d129"):  # 2 ** 15 lies in d128
+        first = it.offset(dataset)
+        assert it.encode(mask, dataset).tolist() == [first, first + 127, first + 254, -1]
+
+
 def denominator_by_hand(it, kind):
     rows = []
     for c in it.names:

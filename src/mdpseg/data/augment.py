@@ -112,4 +112,6 @@ def _resize_mask(cut: Tensor, window: _Window, mirrored: bool) -> Tensor:
     rows, columns = (
         (2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(window.size, cut.shape, strict=True)
     )
-    return torch.from_numpy(cut.numpy()[rows][:, columns[::-1] if mirrored else columns])
+    ids, columns = cut.numpy(), columns[::-1] if mirrored else columns
+    # columns cost more than rows: they are chosen where there are fewer rows
+    return torch.from_numpy(ids[rows][:, columns] if len(rows) < len(ids) else ids[:, columns][rows])
