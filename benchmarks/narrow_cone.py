@@ -12,6 +12,8 @@ import csv
 import datetime
 import shutil
 import statistics
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from torch import Tensor, nn
 HERE = Path(__file__).parent
 RESULTS, RUNS, DATA = HERE / "narrow-cone.csv", HERE.parent / "runs/narrow-cone", HERE.parent.parent / "shared/data"
 FIELDS = ["variant", "lr", "step", "loss", "chance", "different", "same", "date"]
-# What differs from row C2. `centred`: a batch norm without weights behind the projection, before the length becomes 1.
+# What differs from row C2; `centred`: see centred_projections.
 VARIANTS: dict[str, dict[str, Any]] = {
     "as published": {},
     "bank of 512": {"bank_size": 512},
@@ -34,12 +36,30 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
+@contextmanager
+def centred_projections() -> Generator[None, None, None]:
+    """While it lasts, a batch norm without weights stands behind each projection, before the length becomes 1."""
+    from mdpseg.network import Projection
+
+    build = Projection.__init__
+
+    def centred(self: Projection, channels: int, dim: int, kind: str) -> None:
+        build(self, channels, dim, kind)
+        self.layers.append(nn.BatchNorm2d(dim, affine=False))
+
+    Projection.__init__ = centred  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Projection.__init__ = build  # type: ignore[method-assign]
+
+
 def run(variant: str, lr: float, steps: int) -> list[dict[str, object]]:
-    from mdpseg import network, pretrain
+    from mdpseg import pretrain
     from mdpseg.engine import loop
     from mdpseg.objectives.mdp import MDP
 
-    whole, contrast, build = loop.batches, MDP._contrast, network.Projection.__init__
+    whole, contrast = loop.batches, MDP._contrast
     rows: list[dict[str, object]] = []
     losses: list[float] = []
 
@@ -59,14 +79,8 @@ def run(variant: str, lr: float, steps: int) -> list[dict[str, object]]:
             print(*rows[-1].values(), sep=" | ", flush=True)
         return made
 
-    def centred(self: Any, channels: int, dim: int, kind: Any) -> None:
-        build(self, channels, dim, kind)
-        self.layers.append(nn.BatchNorm2d(dim, affine=False))
-
     loop.batches = lambda *args, **more: whole(*args, **{**more, "end": steps})
     MDP._contrast = watched  # type: ignore[method-assign]
-    if "centred" in variant:
-        network.Projection.__init__ = centred  # type: ignore[method-assign]
     out = RUNS / variant.replace(", ", "-").replace(" ", "-")
     shutil.rmtree(out, ignore_errors=True)
     try:
@@ -98,7 +112,7 @@ def run(variant: str, lr: float, steps: int) -> list[dict[str, object]]:
             }
         )
     finally:
-        loop.batches, MDP._contrast, network.Projection.__init__ = whole, contrast, build  # type: ignore[method-assign]
+        loop.batches, MDP._contrast = whole, contrast  # type: ignore[method-assign]
     return rows
 
 
@@ -122,7 +136,8 @@ def main() -> None:
     if unknown := set(given.variants) - set(VARIANTS):
         parser.error(f"no variant {unknown.pop()!r}; there are {'; '.join(VARIANTS)}")
     for variant in given.variants or VARIANTS:
-        rows = run(variant, given.lr, given.steps)
+        with centred_projections() if "centred" in variant else nullcontext():
+            rows = run(variant, given.lr, given.steps)
         new = not RESULTS.exists()
         with RESULTS.open("a", newline="") as file:
             writer = csv.DictWriter(file, FIELDS, lineterminator="\n")

@@ -11,7 +11,10 @@ import argparse
 import csv
 import statistics
 from collections import defaultdict
+from contextlib import nullcontext
 from pathlib import Path
+
+from narrow_cone import centred_projections
 
 HERE = Path(__file__).parent
 RESULTS, RUNS, DATA = HERE / "trials.csv", HERE.parent / "runs/trials", HERE.parent.parent / "shared/data"
@@ -31,6 +34,10 @@ TRIALS: dict[str, list[str] | None] = {
     **{f"supervised-{rate}": [*SUPERVISED, f"optim.lr={rate}"] for rate in ("0.05", "0.1", "0.2")},
     "paper-0.05": [*PAPER, "optim.lr=0.05", "method.bank_size=1024"],
     "paper-0.1": [*PAPER, "optim.lr=0.1"],
+    "paper-0.1-centred": [*PAPER, "optim.lr=0.1"],
+    # lags as short beside these 1,250 steps as the published ones beside 100 epochs of two large datasets, or nearly
+    "paper-0.1-bank-512": [*PAPER, "optim.lr=0.1", "method.momentum=0.9", "method.bank_size=512"],
+    "paper-0.1-bank-256": [*PAPER, "optim.lr=0.1", "method.momentum=0", "method.bank_size=256"],
     **{f"bank-{rate}": [*BANK, f"optim.lr={rate}"] for rate in ("0.07", "0.13")},
     "bank-0.13-half-supervised": [*BANK, "optim.lr=0.13", "method.supervised_share=0.5"],
     **{f"learned-{rate}": [*LEARNED, f"optim.lr={rate}"] for rate in ("0.07", "0.13")},
@@ -73,6 +80,11 @@ def pretrained(trial: str) -> str:
 
 
 def judge(trial: str, arguments: argparse.Namespace) -> None:
+    with centred_projections() if trial.endswith("-centred") else nullcontext():
+        _judge(trial, arguments)
+
+
+def _judge(trial: str, arguments: argparse.Namespace) -> None:
     from mdpseg import finetune
     from mdpseg.engine import loop
 

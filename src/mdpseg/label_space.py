@@ -134,7 +134,7 @@ class LabelSpace:
         file: str | None = None,
         out: Tensor | None = None,
     ) -> Tensor:
-        """Turns a mask of local ids into global ids, by one look-up in a table of 256 entries.
+        """Turns a mask of local ids into global ids.
 
         Args:
             mask: local ids, uint8 (or any integer dtype with values 0..255), any shape.
