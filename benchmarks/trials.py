@@ -36,7 +36,6 @@ TRIALS: dict[str, list[str] | None] = {
     "paper-0.1": [*PAPER, "optim.lr=0.1"],
     "paper-0.1-centred": [*PAPER, "optim.lr=0.1"],
     # lags as short beside these 1,250 steps as the published ones beside 100 epochs of two large datasets, or nearly
-    "paper-0.1-bank-512": [*PAPER, "optim.lr=0.1", "method.momentum=0.9", "method.bank_size=512"],
     "paper-0.1-bank-256": [*PAPER, "optim.lr=0.1", "method.momentum=0", "method.bank_size=256"],
     **{f"bank-{rate}": [*BANK, f"optim.lr={rate}"] for rate in ("0.07", "0.13")},
     "bank-0.13-half-supervised": [*BANK, "optim.lr=0.13", "method.supervised_share=0.5"],
