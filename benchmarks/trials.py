@@ -11,10 +11,10 @@ import argparse
 import csv
 import statistics
 from collections import defaultdict
-from contextlib import nullcontext
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-
-from narrow_cone import centred_projections
+from unittest.mock import patch
 
 HERE = Path(__file__).parent
 RESULTS, RUNS, DATA = HERE / "trials.csv", HERE.parent / "runs/trials", HERE.parent.parent / "shared/data"
@@ -53,6 +53,53 @@ def dataset(folder: str, split: str, **more: object) -> dict[str, object]:
     return {"name": TARGETS[folder], "reader": "folder", "path": folder, "split": split, **more}
 
 
+def pretraining(out: Path, datasets: list[dict[str, object]], iterations: int) -> dict[str, object]:
+    """The recipe that all trials share; the method is in their overrides."""
+    return {
+        "data_root": str(DATA),
+        "out": str(out),
+        "datasets": datasets,
+        "iterations": iterations,
+        "network": NETWORK,
+        "augment": {"crop": 96},
+        "workers": 0,
+        "seed": SEED,
+    }
+
+
+def first_steps(count: int) -> AbstractContextManager[object]:
+    """While it lasts, runs end after so many steps of their schedule."""
+    from mdpseg.engine import loop
+
+    whole = loop.batches
+    return patch.object(loop, "batches", lambda *args, **more: whole(*args, **{**more, "end": count}))
+
+
+def centred_projections() -> AbstractContextManager[object]:
+    """While it lasts, a batch norm without weights stands behind each MLP projection, before the length becomes 1."""
+    from torch import nn
+
+    from mdpseg.network import Projection
+
+    build = Projection.__init__
+
+    def centred(self: Projection, channels: int, dim: int, kind: str) -> None:
+        build(self, channels, dim, kind)
+        self.layers.append(nn.BatchNorm2d(dim, affine=False))
+
+    return patch.object(Projection, "__init__", centred)
+
+
+def append(file: Path, fields: list[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Adds rows to a CSV file, which gets its head with the first ones."""
+    new = not file.exists()
+    with file.open("a", newline="") as stream:
+        writer = csv.DictWriter(stream, fields, lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
 def pretrained(trial: str) -> str:
     """What fine-tuning starts from; pretrains where that is not done yet."""
     from mdpseg import pretrain
@@ -64,37 +111,20 @@ def pretrained(trial: str) -> str:
     if not (out / "README.md").exists():  # written last
         resume = ["resume=true"] if (out / "last.ckpt").exists() else []
         voc = dataset("voc2012", "train", catch_all="background")
-        recipe = {
-            "data_root": str(DATA),
-            "out": str(out),
-            "datasets": [voc, dataset("msrc", "train"), dataset("camvid", "train")],
-            "iterations": 1250,
-            "network": NETWORK,
-            "augment": {"crop": 96},
-            "workers": 0,
-            "seed": SEED,
-        }
-        pretrain(recipe, [*overrides, *resume])
+        datasets = [voc, dataset("msrc", "train"), dataset("camvid", "train")]
+        pretrain(pretraining(out, datasets, 1250), [*overrides, *resume])
     return str(out / "weights.safetensors")
 
 
 def judge(trial: str, arguments: argparse.Namespace) -> None:
-    with centred_projections() if trial.endswith("-centred") else nullcontext():
-        _judge(trial, arguments)
-
-
-def _judge(trial: str, arguments: argparse.Namespace) -> None:
     from mdpseg import finetune
-    from mdpseg.engine import loop
 
     classifier, late, settings = (
         arguments.classifier,
         arguments.late,
         (arguments.head_lr, arguments.lr, arguments.warmup),
     )
-    init, whole = pretrained(trial), loop.batches
-    if not late:  # the schedule is that of 300 iterations, of which the first 30 are run
-        loop.batches = lambda *args, **more: whole(*args, **{**more, "end": 30})
+    init = pretrained(trial)
     for folder in arguments.targets:
         for draw in range(arguments.draws):
             seed = 1000 * SEED + draw
@@ -114,7 +144,9 @@ def _judge(trial: str, arguments: argparse.Namespace) -> None:
                 "classifier": classifier,
                 "optim": dict(zip(("head_lr", "lr", "warmup"), settings, strict=True)),
             }
-            scores = {step: f"{100 * score.mean_iou:.2f}" for step, score in finetune(recipe).scores.items()}
+            with nullcontext() if late else first_steps(30):
+                tuned = finetune(recipe)
+            scores = {step: f"{100 * score.mean_iou:.2f}" for step, score in tuned.scores.items()}
             row = [
                 trial,
                 classifier,
@@ -124,13 +156,7 @@ def _judge(trial: str, arguments: argparse.Namespace) -> None:
                 scores.get(30, ""),
                 scores.get(300, ""),
             ]
-            new = not RESULTS.exists()
-            with RESULTS.open("a", newline="") as file:
-                writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-                if new:
-                    writer.writeheader()
-                writer.writerow(dict(zip(FIELDS, row, strict=True)))
-    loop.batches = whole
+            append(RESULTS, FIELDS, [dict(zip(FIELDS, row, strict=True))])
 
 
 def show() -> None:
@@ -164,7 +190,8 @@ def main() -> None:
     if unknown := set(arguments.trials) - set(TRIALS):
         parser.error(f"no trial {unknown.pop()}; there are {', '.join(TRIALS)}")
     for trial in arguments.trials:
-        judge(trial, arguments)
+        with centred_projections() if trial.endswith("-centred") else nullcontext():
+            judge(trial, arguments)
     if arguments.show:
         show()
 

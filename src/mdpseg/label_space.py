@@ -134,7 +134,7 @@ class LabelSpace:
         file: str | None = None,
         out: Tensor | None = None,
     ) -> Tensor:
-        """Turns a mask of local ids into global ids.
+        """Turns a mask of local ids into global ids, by one look-up in a table of 256 entries.
 
         Args:
             mask: local ids, uint8 (or any integer dtype with values 0..255), any shape.
@@ -151,9 +151,6 @@ class LabelSpace:
         """
         self._known(dataset)
         mask = torch.as_tensor(mask)
-        encoded = mask.new_empty(mask.shape, dtype=torch.int64) if out is None else out
-        if mask.dtype == torch.uint8 and self._in_order(dataset, ignore_index) and self._shift(mask, dataset, encoded):
-            return encoded
         if mask.is_floating_point() or mask.is_complex():
             raise UserError(f"Dataset {dataset!r}: the mask has dtype {mask.dtype}; expected integers, best uint8.")
         if mask.dtype != torch.uint8:
@@ -164,25 +161,11 @@ class LabelSpace:
         mask = mask.int()
         # index_select: indexing with [mask] takes eight times as long
         table = self._table(dataset, ignore_index).to(mask.device)
+        encoded = mask.new_empty(mask.shape, dtype=torch.int64) if out is None else out
         torch.index_select(table, 0, mask.reshape(-1), out=encoded.view(-1))
         if encoded.numel() and int(encoded.min()) == _UNKNOWN:  # the lowest of all ids
             raise self._bad_ids(dataset, mask[encoded == _UNKNOWN], file)
         return encoded
-
-    def _in_order(self, dataset: str, ignore_index: int) -> bool:
-        """Whether global ids are local ones and an offset, small enough for int16, and 255 alone is ignored."""
-        left_out = dataset in self.catch_alls and self.catch_all_as == "ignore"
-        return ignore_index == 255 and not left_out and self.classes_of(dataset).stop < 2**15
-
-    def _shift(self, mask: Tensor, dataset: str, encoded: Tensor) -> bool:
-        """Puts the global ids of a uint8 mask into ``encoded``, in half a look-up's time; False: some id is unknown."""
-        ids = self.classes_of(dataset)
-        raised = mask + 1  # 255, ignored, becomes 0
-        if mask.numel() and int(raised.max()) > len(ids):
-            return False
-        shifted = raised.clamp(max=1).short().mul_(ids.start).add_(raised.short()).sub_(1)  # in 16 bits it vectorises
-        encoded.copy_(shifted)
-        return True
 
     def _table(self, dataset: str, ignore_index: int) -> Tensor:
         key = (dataset, ignore_index)
