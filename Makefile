@@ -52,7 +52,7 @@ fuzz: .venv/installed
 	$(BIN)/python fuzz/fuzz_weights.py -max_total_time=$(FUZZ_SECONDS) $(FUZZ_LIMITS) -max_len=60000 fuzz/corpus/weights
 
 # Each script measures both sides in turns and writes benchmarks/results/KIND/NAME.csv; the last makes docs/performance.md.
-BENCHMARKS := prototype_loss region_loss contrastiveseg bank step loader evaluation training_step startup scaling
+BENCHMARKS := prototype_loss region_loss contrastiveseg bank step loader png evaluation training_step startup scaling
 
 bench: .venv/installed
 	$(BIN)/pip install -q -e ".[bench]"

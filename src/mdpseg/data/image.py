@@ -13,8 +13,8 @@ from PIL import ExifTags, Image
 from torch import Tensor
 
 from mdpseg.config import DatasetConfig, FinetuneConfig, PretrainConfig
-from mdpseg.data.readers.decode import MOST_PIXELS, decode_photograph, read_bytes
-from mdpseg.data.readers.header import is_tiff
+from mdpseg.data.readers.decode import decode_photograph, read_bytes
+from mdpseg.data.readers.header import MOST_PIXELS, is_tiff
 from mdpseg.data.readers.tiff import Bands, NeedsSettingError, decode_tiff
 from mdpseg.errors import BadFileError, UserError
 from mdpseg.recipe import load_any

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from mdpseg.data.readers import Folder, PairList
-from mdpseg.data.readers.decode import MOST_PIXELS
+from mdpseg.data.readers.header import MOST_PIXELS
 from mdpseg.data.readers.tiff import Bands, read_ids_or_tiff, read_image_or_tiff
 from mdpseg.data.readers.unlabelled import Images
 from mdpseg.errors import UserError

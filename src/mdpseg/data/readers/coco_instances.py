@@ -14,7 +14,7 @@ from torch import Tensor
 from mdpseg.data.readers.coco_files import find_files, local_ids, photographs
 from mdpseg.data.readers.coco_masks import BadOutlineError, pixels_of
 from mdpseg.data.readers.complaints import complain
-from mdpseg.data.readers.decode import MOST_PIXELS
+from mdpseg.data.readers.header import MOST_PIXELS
 from mdpseg.data.readers.json_file import PackedJson, entries, read_json
 from mdpseg.data.readers.pairs import IGNORED, Pair, PairReader, id_table
 from mdpseg.data.readers.subset import Subset

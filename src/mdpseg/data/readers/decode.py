@@ -1,8 +1,9 @@
 """Files to tensors: images as RGB, masks as ids or as colours.
 
-JPEG and WebP go through torchvision. PNG goes through Pillow, which is as fast, because torchvision ends the
-process with a segmentation fault on a damaged PNG and reads palettes of 1, 2 or 4 bits wrongly (both seen in
-torchvision 0.29). EXIF orientation is not applied: masks are drawn on the pixels as they are stored.
+JPEG and WebP go through torchvision. PNG goes through kornia-rs, or, where it is unusual or damaged, through Pillow,
+because torchvision ends the process with a segmentation fault on a damaged PNG and reads palettes of 1, 2 or 4 bits
+wrongly (both seen in torchvision 0.29). EXIF orientation is not applied: masks are drawn on the pixels as they are
+stored.
 """
 
 from __future__ import annotations
@@ -16,21 +17,30 @@ from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_image
 
-from mdpseg.data.readers.header import jpeg_size, kind_of, other_kind_of, png_size, webp_size
+from mdpseg.data.readers.header import (
+    GREY,
+    GREY_ALPHA,
+    MOST_PIXELS,
+    PALETTE,
+    RGB,
+    jpeg_size,
+    kind_of,
+    other_kind_of,
+    png_size,
+    webp_size,
+)
+from mdpseg.data.readers.quick_png import quick_png
 from mdpseg.data.readers.whole_images import whole_images_only
 from mdpseg.errors import BadFileError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
-# An image is decoded whole, as 3 bytes a pixel, in each worker. The bound on pixels is Pillow's own.
 LARGEST_FILE = 2**28
-MOST_PIXELS = 89_478_485
-
-_GREY, _PALETTE, _GREY_ALPHA = 0, 3, 4  # color types in the header of a PNG
 DAMAGE = (
     OSError,
     SyntaxError,
@@ -65,7 +75,8 @@ def decode_photograph(content: bytes, path: Path, dataset: str) -> Tensor:
     """As :func:`read_image`, of a file's content; the path is for messages."""
     kind = kind_of(content)
     if kind == "PNG":
-        return _pixels(_open_png(content, path, dataset), path, dataset)
+        values = quick_png(content, GREY, RGB)
+        return _pixels(_open_png(content, path, dataset), path, dataset) if values is None else _colours(values)
     if kind is None:
         raise _other_kind(content, path, dataset)
     refuse_too_large(jpeg_size(content) if kind == "JPEG" else webp_size(content), path, dataset)
@@ -107,8 +118,11 @@ def read_ids(path: Path, dataset: str) -> Tensor:
 
 def decode_ids(content: bytes, path: Path, dataset: str) -> Tensor:
     """As :func:`read_ids`, of a file's content; the path is for messages."""
+    values = quick_png(content, GREY, PALETTE)
+    if values is not None:
+        return torch.from_numpy(values)
     image, depth, kind = _open_mask(content, path, dataset)
-    if kind not in (_GREY, _PALETTE):
+    if kind not in (GREY, PALETTE):
         raise BadFileError(
             dataset,
             path,
@@ -117,7 +131,7 @@ def decode_ids(content: bytes, path: Path, dataset: str) -> Tensor:
             "save the ids as an 8-bit PNG, or read it with 'folder' and a YAML class list that gives each class its "
             "color",
         )
-    if kind == _GREY and depth != 8:
+    if kind == GREY and depth != 8:
         raise BadFileError(
             dataset,
             path,
@@ -142,9 +156,13 @@ def read_colours(path: Path, dataset: str, because: str = "the class list gives 
     Raises:
         BadFileError: (a UserError) the file is missing, truncated or damaged, not a PNG, grey, or of 16 bits.
     """
-    image, depth, kind = _open_mask(read_bytes(path, dataset), path, dataset)
-    if kind in (_GREY, _GREY_ALPHA) or depth == 16:
-        shade = "grey" if kind in (_GREY, _GREY_ALPHA) else "RGB"
+    content = read_bytes(path, dataset)
+    values = quick_png(content, RGB)
+    if values is not None:
+        return _colours(values)
+    image, depth, kind = _open_mask(content, path, dataset)
+    if kind in (GREY, GREY_ALPHA) or depth == 16:
+        shade = "grey" if kind in (GREY, GREY_ALPHA) else "RGB"
         raise BadFileError(
             dataset,
             path,
@@ -214,8 +232,13 @@ def _open_png(content: bytes, path: Path, dataset: str) -> Image.Image:
 def _pixels(image: Image.Image, path: Path, dataset: str) -> Tensor:
     if image.mode.startswith(("I", "F")):
         raise BadFileError(dataset, path, "format", f"{path} is a 16-bit grey image", "convert it to 8 bits")
-    pixels = torch.from_numpy(np.array(image.convert("RGB")))  # [H, W, 3]
-    return pixels.permute(2, 0, 1).contiguous()  # [3, H, W]
+    return _colours(np.array(image.convert("RGB")))
+
+
+def _colours(values: NDArray[np.uint8]) -> Tensor:
+    """Of [H, W, 3], or [H, W] (grey), as [3, H, W]."""
+    pixels = torch.from_numpy(values)
+    return pixels.expand(3, -1, -1).contiguous() if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
 
 
 def damaged(path: Path, dataset: str, error: BaseException) -> BadFileError:

@@ -5,6 +5,11 @@ A file of a few bytes may claim billions of pixels, and torchvision allocates wh
 
 from __future__ import annotations
 
+# An image is decoded whole, as 3 bytes a pixel, in each worker. The bound is Pillow's own.
+MOST_PIXELS = 89_478_485
+
+GREY, RGB, PALETTE, GREY_ALPHA = 0, 2, 3, 4  # the color types of a PNG
+
 _FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15 without DHT, JPG and DAC
 _BARE_MARKERS = {0x01, *range(0xD0, 0xDA)}  # without a length: TEM, RST0 to RST7, SOI, EOI
 _START_OF_SCAN = 0xDA

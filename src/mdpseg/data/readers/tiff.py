@@ -13,15 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mdpseg.data.readers.decode import (
-    MOST_PIXELS,
-    damaged,
-    decode_ids,
-    decode_photograph,
-    read_bytes,
-    refuse_too_large,
-)
-from mdpseg.data.readers.header import is_tiff
+from mdpseg.data.readers.decode import damaged, decode_ids, decode_photograph, read_bytes, refuse_too_large
+from mdpseg.data.readers.header import MOST_PIXELS, is_tiff
 from mdpseg.errors import BadFileError, UserError
 
 TIFF_SUFFIXES = (".tif", ".tiff")
