@@ -26,7 +26,8 @@ SUPERVISED = ["method.objective=supervised", "optim.clip=5"]
 PAPER = ["method.scheme=mdp-paper", "method.momentum=0.99", "optim.clip=5", "network.projection=mlp"]
 BANK = ["method.prototypes=bank", "method.denominator=no_lookalikes"]
 LEARNED = ["method.prototypes=learned", "method.denominator=own_dataset"]
-IMAGENET_RATES = ("0.01", "0.02", "0.05", "0.1", "0.13", "0.2")
+ENCODER = "-encoder"  # behind a trial's name: of that pretraining the encoder alone is transferred
+IMAGENET_RATES = ("0.005", "0.01", "0.02", "0.05", "0.1", "0.13", "0.2")
 # Settings beside the defaults; None: no pretraining.
 TRIALS: dict[str, list[str] | None] = {
     "scratch": None,
@@ -45,6 +46,7 @@ TRIALS: dict[str, list[str] | None] = {
     **{f"imagenet-paper-{r}": ["init=imagenet", *PAPER, f"optim.lr={r}"] for r in IMAGENET_RATES},
     "learned-0.13-no-pull": [*LEARNED, "optim.lr=0.13", "method.sparse_coding=off"],
     "imagenet-learned-0.05-no-pull": ["init=imagenet", *LEARNED, "optim.lr=0.05", "method.sparse_coding=off"],
+    **{f"imagenet-{one}{ENCODER}": [] for one in ("paper-0.02", "supervised-0.05")},
     "imagenet-bank-0.13": ["init=imagenet", *BANK, "optim.lr=0.13"],
 }
 
@@ -103,10 +105,15 @@ def append(file: Path, fields: list[str], rows: Iterable[Mapping[str, object]]) 
 def pretrained(trial: str) -> str:
     """What fine-tuning starts from; pretrains where that is not done yet."""
     from mdpseg import pretrain
+    from mdpseg.export import export
 
     overrides = TRIALS[trial]
     if overrides is None:
         return trial
+    if trial.endswith(ENCODER):
+        whole = trial.removesuffix(ENCODER)
+        pretrained(whole)
+        return str(export(RUNS / whole, "timm").path)
     out = RUNS / trial
     if not (out / "README.md").exists():  # written last
         resume = ["resume=true"] if (out / "last.ckpt").exists() else []
