@@ -14,6 +14,7 @@ from pathlib import Path
 
 import measure
 import numpy as np
+from loader import absent_row
 from photographs import make
 from PIL import Image
 
@@ -39,20 +40,18 @@ def main() -> None:
 
 def _rows(what: str, files: list[bytes], ours: Callable[[bytes], object], rounds: int) -> list[measure.Row]:
     sides = {"mdpseg": ours, "Pillow": lambda content: np.array(Image.open(io.BytesIO(content)))}
+    absent = []
     try:
         import cv2
 
         sides["OpenCV"] = lambda content: cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     except ImportError:
-        pass
+        absent = [absent_row(what, "OpenCV")]
     passes = {name: (lambda side=side: [side(content) for content in files]) for name, side in sides.items()}
     seconds = measure.compare(passes, rounds)
     each = {name: [1e3 * value / len(files) for value in values] for name, values in seconds.items()}
-    return [
-        measure.ratio_row(what, name, each["mdpseg"], values, unit="ms")
-        for name, values in each.items()
-        if name != "mdpseg"
-    ]
+    ours_each = each.pop("mdpseg")
+    return [measure.ratio_row(what, name, ours_each, values, unit="ms") for name, values in each.items()] + absent
 
 
 def _as_png(path: Path) -> bytes:

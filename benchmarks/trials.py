@@ -27,7 +27,7 @@ PAPER = ["method.scheme=mdp-paper", "method.momentum=0.99", "optim.clip=5", "net
 BANK = ["method.prototypes=bank", "method.denominator=no_lookalikes"]
 LEARNED = ["method.prototypes=learned", "method.denominator=own_dataset"]
 ENCODER = "-encoder"  # behind a trial's name: of that pretraining the encoder alone is transferred
-IMAGENET_RATES = ("0.005", "0.01", "0.02", "0.05", "0.1", "0.13", "0.2")
+IMAGENET_RATES = ("0.01", "0.02", "0.05", "0.1", "0.13", "0.2")
 # Settings beside the defaults; None: no pretraining.
 TRIALS: dict[str, list[str] | None] = {
     "scratch": None,

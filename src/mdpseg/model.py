@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, Self, overload
+from typing import Any, Self, overload
 
 import numpy as np
 import torch
@@ -24,16 +24,8 @@ from mdpseg.engine.runtime import Device, Precision, make_fabric
 from mdpseg.engine.segment import Segmentation, segment
 from mdpseg.errors import UserError
 from mdpseg.network import PrototypeClassifier, SegmentationNetwork
-from mdpseg.prototypes import Prototypes, prototypes_of, with_prototypes
+from mdpseg.prototypes import Prototypes, Similar, prototypes_of, with_prototypes
 from mdpseg.recipe import load
-
-
-class Similar(NamedTuple):
-    """A class and how similar it is to a pixel, from -1 to 1."""
-
-    dataset: str
-    name: str
-    cosine: float
 
 
 class SegmentationModel:
@@ -240,15 +232,7 @@ class SegmentationModel:
             embeddings, (height, width) = self.embedder(pixels), pixels.shape[1:]
         if not (0 <= row < height and 0 <= column < width):
             raise UserError(f"Pixel (row {row}, column {column}) is outside the image of {height} x {width} pixels.")
-        pixel = embeddings[:, row // self.embedder.stride, column // self.embedder.stride].cpu()  # [D]
-        cosines = (prototypes.vectors @ pixel).tolist()
-        space, present = prototypes.label_space, prototypes.present.tolist()
-        found = {}
-        for dataset in prototypes.taxonomies:
-            names = zip(space.classes_of(dataset), space.class_names(dataset), strict=True)
-            similar = [Similar(dataset, name, cosines[number]) for number, name in names if present[number]]
-            found[dataset] = sorted(similar, key=lambda one: -one.cosine)
-        return found
+        return prototypes.nearest(embeddings[:, row // self.embedder.stride, column // self.embedder.stride].cpu())
 
     def add_class(self, name: str, examples: Sequence[tuple[Any, Any]], dataset: str = "mine") -> Self:
         """A model with one more class, whose prototype is the two-step average of examples; nothing is trained.

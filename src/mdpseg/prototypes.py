@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,14 @@ from mdpseg.config import MethodConfig
 from mdpseg.errors import UserError
 from mdpseg.label_space import LabelSpace
 from mdpseg.weights import Weights
+
+
+class Similar(NamedTuple):
+    """A class and how similar it is to an embedding, from -1 to 1."""
+
+    dataset: str
+    name: str
+    cosine: float
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,16 @@ class Prototypes:
     def offsets_of(self, ids: Tensor) -> Tensor:
         """The offsets of the classes ``ids`` as they stand beside each other, float32 [N]: 0 among added ones only."""
         return self.offsets[ids] if len(self.of_trained(ids)) else torch.zeros(len(ids))
+
+    def nearest(self, embedding: Tensor) -> dict[str, list[Similar]]:
+        """Of each dataset the classes with a prototype, the most similar one to ``embedding`` (float32 [D]) first."""
+        cosines, present, space = (self.vectors @ embedding).tolist(), self.present.tolist(), self.label_space
+        found = {}
+        for dataset in self.taxonomies:
+            names = zip(space.classes_of(dataset), space.class_names(dataset), strict=True)
+            similar = [Similar(dataset, name, cosines[number]) for number, name in names if present[number]]
+            found[dataset] = sorted(similar, key=lambda one: -one.cosine)
+        return found
 
     def place_of(self, dataset: str, name: str) -> int | None:
         """The global id of a class, or None where there is none of this name."""
