@@ -72,7 +72,7 @@ def show(
     preset: PresetName = "small",
     results: Results = RESULTS,
     out: Annotated[Path | None, typer.Option(help="Folder for TABLE.md, TABLE.csv, TABLE.png.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Also write the page with the six conclusions here.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Also write the page with the conclusions here.")] = None,
 ) -> None:
     """Print published and measured side by side, with mean and 95 % interval over seeds."""
     from mdpseg.tables.preset import load_preset

@@ -22,10 +22,11 @@ _HOW_TO_READ = f"""A comparison is paired: for each seed, the difference between
 and the same order of them, averaged over the targets that both rows are judged on; then mean ± half-width of the 95 %
 interval over seeds (Student's t), with the number of seeds in brackets. It *holds* where the interval lies above 0,
 *does not* where it lies below, and is *undecided* otherwise. Two rows are close ("C4 as C3") where the interval lies
-within {CLOSE:g} points of 0 to either side, and are not where it lies outside. The word of a conclusion is that of more
-than half of its comparisons. Each interval stands for itself: of comparisons between equals, one in forty would still
-read *holds*, and one in forty *does not*. Differences are in points of mIoU; the published ones are over the targets
-named, and beside them stands what was measured on the targets in their place."""
+within {CLOSE:g} points of 0 to either side, and are not where it lies outside. A conclusion that says two things is
+judged as two, a and b; its word is that of more than half of its comparisons. Each interval stands for itself: of
+comparisons between equals, one in forty would still read *holds*, and one in forty *does not*. Differences are in
+points of mIoU; the published ones are over the targets named, and beside them stands what was measured on the targets
+in their place."""
 
 
 def report_page(preset: Preset, results_path: Path, out: Path | None, report: Path) -> str:
