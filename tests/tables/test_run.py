@@ -83,8 +83,11 @@ def test_a_killed_grid_goes_on_where_it_was_with_two_processes_and_ends_the_same
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert not any(line.row == "A2" for line in results.read(tmp_path / "results.csv"))
+    [last] = (tmp_path / "runs").glob("pretrain-*/last.ckpt")
+    last.rename(last.with_name("previous.ckpt"))  # as a kill between two renames leaves them
     again = tiny.command(*command[3:])
     assert again.returncode == 0, again.stderr
+    assert not list((tmp_path / "runs").glob("*/*.ckpt"))
     [log] = (tmp_path / "runs").glob("pretrain-*/log.txt")
     assert "resumed at step" in log.read_text()
     whole = cells("A2", "E7", epoch_scale=0.15)
