@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor
-from trials import DATA
+from trials import DATA, TARGETS
 
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7)
 LABELLED, UNLABELLED = ("voc2012", "msrc", "camvid"), ("ccp", "pets")
@@ -26,7 +26,7 @@ def sureness(model, name: str) -> tuple[Tensor, Tensor, Tensor]:
     from mdpseg.data.open import open_dataset
 
     known, space = model.prototypes, model.prototypes.label_space
-    role = {"voc2012": "voc"}.get(name, name)
+    role = TARGETS.get(name, name)
     content = {"name": role, "reader": "folder", "path": name, "split": "val", "subset": {"count": IMAGES, "seed": 7}}
     reader = open_dataset(DatasetConfig.model_validate(content), DATA)
     found = []
@@ -65,7 +65,8 @@ def main() -> None:
             cells = [f"{threshold}"]
             for name in names:
                 probability, nearest, truth = seen[name]
-                above, judged = probability > threshold, (probability > threshold) & (truth >= 0)
+                above = probability > threshold
+                judged = above & (truth >= 0)
                 right = f" ({100 * (nearest == truth)[judged].float().mean():.0f})" if judged.any() else ""
                 cells.append(f"{100 * above.float().mean():.2f}{right}")
             line(cells)

@@ -24,6 +24,8 @@ from mdpseg.errors import UserError
 from mdpseg.files import full_disk_is_told, remove_temporaries, write_text, write_whole
 from mdpseg.recipe import dump
 
+CHECKPOINTS = ("last.ckpt", "previous.ckpt")  # the state to resume from, and the one before it
+
 # Forked children, which read images, do not hold the locks: they outlive a killed run by seconds.
 _locks: set[IO[str]] = set()
 os.register_at_fork(after_in_child=lambda: [lock.close() for lock in _locks])
@@ -47,12 +49,12 @@ class RunFolder:
     @property
     def checkpoint(self) -> Path:
         """Where the state to resume from is kept."""
-        return self.path / "last.ckpt"
+        return self.path / CHECKPOINTS[0]
 
     @property
     def earlier_checkpoint(self) -> Path:
         """Where the state before that is kept."""
-        return self.path / "previous.ckpt"
+        return self.path / CHECKPOINTS[1]
 
     @property
     def weights(self) -> Path:
@@ -198,7 +200,7 @@ def open_run(config: RunConfig, rank: int = 0) -> Iterator[RunFolder]:
     made = not path.exists()
     if path.exists() and not path.is_dir():
         raise UserError(f"out={path} is a file; name a folder.")
-    if config.resume and not any((path / name).is_file() for name in ("last.ckpt", "previous.ckpt", "recipe.yaml")):
+    if config.resume and not any((path / name).is_file() for name in (*CHECKPOINTS, "recipe.yaml")):
         raise UserError(f"Nothing to resume: {path} holds no last.ckpt. Leave --resume out to start there.")
     try:
         path.mkdir(parents=True, exist_ok=True)

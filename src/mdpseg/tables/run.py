@@ -21,11 +21,11 @@ import torch
 
 from mdpseg.engine.finetune import Finetuned, finetune
 from mdpseg.engine.pretrain import pretrain
+from mdpseg.engine.run_folder import CHECKPOINTS
 from mdpseg.tables import results
 from mdpseg.tables.cells import Cell, PretrainingCell
 
 _GRACE = 10.0  # seconds that a run gets to write its checkpoint
-_CHECKPOINTS = ("last.ckpt", "previous.ckpt")
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _pretrained(cell: PretrainingCell, asked_by: Cell, place: Place) -> Path:
         run = pretrain(cell.config, [f"out={out}", f"init={init}", *_shared(place), *_resume(out)])
         line = _line("pretraining", cell.key, asked_by, "", "", cell.config.iterations, None, None, run.seconds)
         results.append(place.results, [line])
-        for name in _CHECKPOINTS:  # each as large as three networks, and of no more use
+        for name in CHECKPOINTS:  # each as large as three networks, and of no more use
             (out / name).unlink(missing_ok=True)
         return weights
 
@@ -166,7 +166,7 @@ def _shared(place: Place) -> list[str]:
 
 
 def _resume(out: Path) -> list[str]:
-    if any((out / name).is_file() for name in _CHECKPOINTS):
+    if any((out / name).is_file() for name in CHECKPOINTS):
         return ["resume=true"]
     shutil.rmtree(out, ignore_errors=True)  # killed before its first checkpoint
     return []
