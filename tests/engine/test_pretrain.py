@@ -106,6 +106,8 @@ def test_mined_labels_are_learned_from(tmp_path):
         method = {"bank_size": 64, "pseudo_label_threshold": threshold}
         mdpseg.pretrain(tiny.pretraining(tmp_path / name, datasets=datasets, method=method, sampling="equal"))
     assert {record["mined"] for record in tiny.losses(tmp_path / "none")} == {0}
+    said = {name: "pseudo_label_threshold (1)" in (tmp_path / name / "log.txt").read_text() for name in ("all", "none")}
+    assert said == {"all": False, "none": True}
     assert not tiny.same(tiny.tensors(tmp_path / "all"), tiny.tensors(tmp_path / "none"))
 
 

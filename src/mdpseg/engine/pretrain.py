@@ -95,6 +95,12 @@ def pretrain(config: PretrainConfig | Mapping[str, Any] | str | Path, overrides:
         )
         if not run.writes:
             return Pretrained(run.path, run.weights, label_space, time.perf_counter() - began)
+        if unlabelled and not any(record.get("mined") for record in run.records()):
+            run.log(
+                "no pixel without label got one, at any line of the log: no prototype was surer of one than "
+                f"method.pseudo_label_threshold ({config.method.pseudo_label_threshold:g}), so the unlabelled images "
+                "taught nothing"
+            )
         prototypes, present = objective.prototypes() if isinstance(objective, MDP) else (None, None)
         if run.loggers and prototypes is not None and present is not None:
             similarity = partial(draw_similarity, prototypes, present, label_space.names)
