@@ -48,7 +48,8 @@ class Pretraining(L.LightningModule):
         count, _, height, width = images.shape
         boxes = [region_box(height, width, lam) for lam in torch.rand(count).tolist()]
         whole, shuffled = torch.ones(count), torch.randperm(count)  # whole: no blending
-        mixed = mix_batch(Batch(images, targets, datasets, torch.tensor(boxes), shuffled, whole, torch.arange(count)))
+        batch = Batch(images, targets, datasets, torch.tensor(boxes), shuffled, whole, torch.arange(count))
+        mixed = mix_batch(batch.to(images.device))
         parts = self.objective(mixed)
         self.log_dict({name: value.detach() for name, value in parts.items()})
         self.losses.append(float(parts["loss"].detach()))

@@ -44,6 +44,11 @@ class Batch:
         }
         return replace(self, **tensors)
 
+    def pin_memory(self) -> Batch:
+        """The same batch in page-locked memory, which a device copies from while the host goes on; the loader asks."""
+        tensors: dict[str, Any] = {name: tensor.pin_memory() for name, tensor in self._tensors().items()}
+        return replace(self, **tensors)
+
     def first(self, count: int) -> Batch:
         """The first ``count`` images of the batch."""
         tensors: dict[str, Any] = {name: tensor[:count] for name, tensor in self._tensors().items()}

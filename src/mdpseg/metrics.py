@@ -62,8 +62,8 @@ class ConfusionMatrix:
             raise ValueError(f"{name} holds id {int(outside[0])}; expected 0..{self.num_classes - 1}.")
 
     def iou(self) -> Tensor:
-        """Intersection over union of each class, float64 [K]; NaN for a class that does not occur in the targets."""
-        counts = self.counts.double()
+        """Intersection over union of each class, float64 [K] on the CPU; NaN for a class that is in no target."""
+        counts = self.counts.cpu().double()  # MPS has no float64
         intersection = counts.diagonal()
         union = counts.sum(0) + counts.sum(1) - intersection
         return torch.where(counts.sum(1) > 0, intersection / union, torch.nan)
@@ -74,4 +74,5 @@ class ConfusionMatrix:
 
     def pixel_accuracy(self) -> float:
         """Share of the target pixels that are predicted right; NaN when there was no target pixel."""
-        return float(self.counts.diagonal().sum().double() / self.counts.sum())
+        counts = self.counts.cpu().double()
+        return float(counts.diagonal().sum() / counts.sum())

@@ -88,6 +88,14 @@ def test_pretraining(data, method, batch_size, tmp_path):
         assert all(record["loss"] == 0 for record in records)
 
 
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_pretraining_in_bfloat16(method, tmp_path):
+    """As CUDA does it unless told otherwise; pixels of blended images have two labels, and weights between 0 and 1."""
+    mixed = {"mixing": "both", "mixing_probability": 1.0}
+    more = {"method": {**mixed, "bank_size": 16, **method}, "precision": "bf16", "augment": {"crop": 64}}
+    check(mdpseg.pretrain(recipe(tiny.pretraining, tmp_path / "run", **more)), 3)
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("batch_size", [4, 1])
 @pytest.mark.parametrize("data", [all_ignored, one_class, classes_that_never_occur, smaller_than_the_crop])

@@ -57,6 +57,20 @@ def test_others_are_refused_with_what_is_possible(device, machine):
     assert not asked
 
 
+@pytest.mark.parametrize("version, fit", [("2.8.1", False), ("2.9.0", True), ("2.10.0+cpu", True)])
+def test_mps_is_taken_where_torch_is_new_enough(version, fit, machine, monkeypatch):
+    asked = machine(0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "__version__", torch.torch_version.TorchVersion(version))
+    make_fabric("auto", "auto")
+    assert asked["accelerator"] == ("mps" if fit else "cpu")
+    if fit:
+        make_fabric("mps", "auto")
+    else:
+        with pytest.raises(UserError, match=r"mps wants torch 2\.9, and this is 2\.8\.1.*device=auto, device=cpu\.$"):
+            make_fabric("mps", "auto")
+
+
 @pytest.mark.parametrize("device", ["cuda", "cuda:0"])
 def test_without_cuda_only_the_cpu_is_named(device, machine, tmp_path):
     machine(0)

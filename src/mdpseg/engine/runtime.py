@@ -21,6 +21,8 @@ Device = str  # auto, cpu, cuda, cuda:N or mps
 Precision = Literal["auto", "fp32", "bf16"]
 
 _RANK_TIMEOUT = 600
+# Before it MPS has no index_copy, or adds int64 in 32 bits, in which the bank's sums do not fit.
+_TORCH_OF_MPS = "2.9"
 
 
 def make_fabric(device: Device, precision: Precision) -> Fabric:
@@ -98,13 +100,16 @@ def launch(fabric: Fabric) -> None:
 def _device(device: Device) -> tuple[str, int | list[int]]:
     """Its sort, and which of them as Fabric has it: any one, or that of a number."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    there = {"cuda": count > 0, "mps": torch.backends.mps.is_available(), "cpu": True}
+    mac = torch.backends.mps.is_available()
+    mps = mac and torch.__version__ >= _TORCH_OF_MPS  # compared as versions
+    there = {"cuda": count > 0, "mps": mps, "cpu": True}
     sorts = [sort for sort, is_there in there.items() if is_there]  # the best one first
     possible = ["auto", *reversed(sorts), *(f"cuda:{number}" for number in range(count))]
     name = str(device)  # of a torch.device, too
     if name not in possible:
         shown = ", ".join(f"device={one}" for one in possible)
-        raise UserError(f"device is {name:.60}, which torch does not find here; possible here: {shown}.")
+        hint = f" (mps wants torch {_TORCH_OF_MPS}, and this is {torch.__version__})" if mac and not mps else ""
+        raise UserError(f"device is {name:.60}, which torch does not find here{hint}; possible here: {shown}.")
     sort, _, number = (sorts[0] if name == "auto" else name).partition(":")
     return sort, [int(number)] if number else 1
 

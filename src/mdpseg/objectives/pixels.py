@@ -38,7 +38,7 @@ def labelled_maps(batch: Batch, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     size = (maps.shape[2], maps.shape[3])
     targets = at_size(batch.targets, size)  # [B, h, w]
-    weights = batch.lam[:, None, None].expand(targets.shape)
+    weights = batch.lam.float()[:, None, None].expand(targets.shape)  # in mixed precision it comes in bfloat16
     if batch.partner_targets is None:
         return maps, targets, weights
     blended = (batch.lam < 1).nonzero()[:, 0]
