@@ -184,6 +184,27 @@ def test_a_run_is_not_resumed_as_another_one(override, named, tmp_path, pretrain
     assert {file.name: file.read_bytes() for file in out.iterdir() if file.name != "log.txt"} == before
 
 
+def test_supervised_is_not_resumed_as_multihead(tmp_path):
+    """Their tensors have the same names and shapes."""
+    content = tiny.pretraining(tmp_path / "run", method={"objective": "supervised"})
+    run("pretrain", content)
+    with pytest.raises(UserError, match=r"has method.objective supervised, the recipe multihead"):
+        run("pretrain", content, "resume=true", "iterations=5", "method.objective=multihead")
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+def test_other_settings_of_the_optimiser_hold_from_there_on(optimiser, tmp_path):
+    content = tiny.finetuning(tmp_path / "run", optim={"optimiser": optimiser})
+    run("finetune", content)
+    more = ["optim.weight_decay=0.5", "optim.head_lr=7", *(["optim.momentum=0.1"] if optimiser == "sgd" else [])]
+    run("finetune", content, "resume=true", "iterations=5", *more)
+    groups = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["optimizer"]["param_groups"]
+    assert {group["weight_decay"] for group in groups} == {0.0, 0.5}
+    assert {group["rate"] for group in groups} == {1.0, 7.0}
+    if optimiser == "sgd":
+        assert {group["momentum"] for group in groups} == {0.1}
+
+
 def test_a_bank_goes_into_the_checkpoint_and_keeps_its_size(tmp_path):
     banked = tiny.pretraining(tmp_path / "run", method={"prototypes": "bank", "bank_size": 64})
     run("pretrain", banked)

@@ -16,7 +16,7 @@ from mdpseg.errors import UserError
 DataKey: TypeAlias = tuple[list[str], list[int]]
 
 _FORMAT = 3
-_FIXED = ("seed", "batch_size", "optim.optimiser")
+_FIXED = ("seed", "batch_size", "optim.optimiser", "method.objective")
 
 
 def run_state(
@@ -77,7 +77,7 @@ def restore(
     _check_same_run(state, recipe, data, config)
     try:
         objective.load_state_dict(state["objective"])
-        optimizer.load_state_dict(state["optimizer"])
+        _load_optimizer(optimizer, state["optimizer"])
     except (RuntimeError, ValueError) as error:
         raise UserError(
             f"The run in {config.out} has another network or method than the recipe; resume with the same, or start in "
@@ -89,6 +89,14 @@ def restore(
     _tell_changes(state, recipe, data, run)
     _restore_random(state["random"], run, config, device)
     return int(state["next_draw"]) // config.batch_size
+
+
+def _load_optimizer(optimizer: Any, state: dict[str, Any]) -> None:
+    """Its moments as they were; weight decay and the like as this recipe has them, which may say something else."""
+    settings = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, own in zip(optimizer.param_groups, settings, strict=True):
+        group.update(own)
 
 
 def _flat(settings: Any, name: str = "") -> dict[str, Any]:
@@ -105,9 +113,10 @@ def _check_same_run(state: dict[str, Any], recipe: dict[str, Any], data: DataKey
             f"The checkpoint in {config.out} was written by another version of mdpseg; start again in a new folder."
         )
     for setting in _FIXED:
-        if state["recipe"][setting] != recipe[setting]:
+        before, now = state["recipe"].get(setting), recipe.get(setting)  # a fine-tuning has no method
+        if before != now:
             raise UserError(
-                f"The run in {config.out} has {setting} {state['recipe'][setting]}, the recipe {recipe[setting]}; "
+                f"The run in {config.out} has {setting} {before}, the recipe {now}; "
                 "resume with the same, or start in another folder."
             )
     if len(state["classes"]) == len(data[0]) and state["classes"] != data[0]:
