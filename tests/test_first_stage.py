@@ -1,4 +1,5 @@
 import pytest
+import timm
 import torch
 
 from mdpseg import first_stage, weights
@@ -100,6 +101,20 @@ def test_imagenet_without_a_network_says_what_to_do(monkeypatch):
     with pytest.raises(UserError, match=r"mobilenetv3_small_050.*lite0") as error:
         start_network("imagenet", CONFIG)
     assert "\n" not in str(error.value)
+
+
+def test_imagenet_for_a_decoder_that_leaves_the_last_stages_out(monkeypatch):
+    made, donors = timm.create_model, []
+
+    def without_download(*names, pretrained=False, **options):
+        donors.append(made(*names, **options))
+        return donors[-1]
+
+    monkeypatch.setattr(first_stage.timm, "create_model", without_download)
+    network = start_network("imagenet", NetworkConfig(encoder="resnet18", decoder="pspnet"))
+    found, given = network.encoder.model.state_dict(), donors[-1].state_dict()
+    assert len(found) < len(given)
+    assert all(torch.equal(tensor, given[name]) for name, tensor in found.items())
 
 
 class SimpleNetwork:

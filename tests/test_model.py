@@ -10,6 +10,7 @@ from mdpseg.config import EvalConfig, NetworkConfig
 from mdpseg.data.readers.decode import read_ids
 from mdpseg.data.readers.tiff import Bands
 from mdpseg.engine import blocks
+from mdpseg.engine.embedder import Embedder
 from mdpseg.engine.runtime import make_fabric
 from mdpseg.errors import UserError
 from mdpseg.label_space import LabelSpace
@@ -164,6 +165,15 @@ def test_embeddings_have_unit_length_and_cover_the_image(model):
     assert model.embedder.stride == 4
     assert embeddings.shape == (16, 13, 18)
     assert torch.allclose(embeddings.norm(dim=0), torch.ones(13, 18), atol=1e-5)
+
+
+def test_the_stride_of_a_decoder_that_takes_no_small_image():
+    torch.manual_seed(0)
+    network = SegmentationNetwork(NetworkConfig(encoder="test_efficientnet", decoder="pan", embedding_dim=16))
+    network.set_projection()
+    embedder = Embedder(network.eval(), make_fabric("cpu", "fp32"))
+    assert embedder.stride == 4
+    assert embedder(torch.zeros(3, 200, 130, dtype=torch.uint8)).shape == (16, 50, 33)
 
 
 def test_nearest_classes(model):

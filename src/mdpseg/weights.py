@@ -124,10 +124,22 @@ def load(path: str | Path, *, expected: str = EXPECTED) -> Weights:
     return Weights(network, tensors, label_space, head, prototypes, present, parts, temperature, history)
 
 
+def first_bytes(path: Path) -> bytes:
+    """Nine of them: safetensors begins with 8 of its header's length, then a brace.
+
+    Raises:
+        UserError: the file cannot be opened.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(9)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}).") from None
+
+
 def check_header(path: Path) -> None:
-    """Refuses other files and absurd headers by their first bytes: 8 of the header's length, then its brace."""
-    with path.open("rb") as file:
-        start = file.read(9)
+    """Refuses other files and absurd headers by their first bytes."""
+    start = first_bytes(path)
     if start[8:] != b"{" and start.startswith((b"PK\3\4", b"\x80")):
         raise UserError(
             f"{path} is a pickle, which could run code once it is opened, so it is not; only safetensors is read, "

@@ -60,6 +60,20 @@ def test_logits_are_cosines_with_the_prototypes_over_the_temperature(network):
         assert torch.allclose(network.head(features)[0, :2], cosine / 0.1, atol=1e-3)
 
 
+@pytest.mark.parametrize("window", [32, 40])
+def test_in_windows_every_pixel_counts_once(window, network, monkeypatch):
+    """This network sees 4 x 4 pixels alone, so windows change nothing; the last ones overlap those before."""
+    data, sizes, features = reader(sizes=((32, 32), (72, 48), (64, 104))), [], network.features
+    start_at_prototypes(network, data, SPACE, 0.1, torch.device("cpu"))
+    whole = network.head[1].weight.clone()
+    network.set_classifier(3)
+    monkeypatch.setattr(network, "features", lambda images: (sizes.append(images.shape[-2:]), features(images))[1])
+    start_at_prototypes(network, data, SPACE, 0.1, torch.device("cpu"), window)
+    assert len(sizes) > 3
+    assert max(max(size) for size in sizes) == 64  # 32 and 40 are padded
+    assert torch.allclose(network.head[1].weight[:2], whole[:2], atol=1e-5)
+
+
 def test_a_class_that_is_in_no_image_keeps_its_row_and_the_features_theirs(network):
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     start_at_prototypes(network, reader(), SPACE, 0.07, torch.device("cpu"))

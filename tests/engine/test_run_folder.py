@@ -96,6 +96,17 @@ def test_a_failed_run_removes_the_folder_that_it_made(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_failed_run_empties_the_folder_that_a_link_leads_to(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "disk")
+    with pytest.raises(RuntimeError, match="of the run"), open_run(config(tmp_path / "out")) as run:  # noqa: PT012
+        (run.path / "tensorboard").mkdir()
+        run.log("hello")
+        raise RuntimeError("of the run")
+    assert (tmp_path / "out").is_symlink()
+    assert not list((tmp_path / "disk").iterdir())
+
+
 def test_a_failed_run_with_a_checkpoint_keeps_it(tmp_path):
     with pytest.raises(RuntimeError), open_run(config(tmp_path / "out")) as run:  # noqa: PT012
         run.save_checkpoint({"step": 1})

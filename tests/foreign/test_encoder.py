@@ -2,6 +2,7 @@
 
 import argparse
 import itertools
+from pathlib import Path
 
 import pytest
 import timm
@@ -248,11 +249,24 @@ def test_code_is_not_run(tmp_path, capsys):
     assert "run" not in capsys.readouterr().out
 
 
-def test_torch_s_old_format_is_refused_with_the_way_out(tmp_path):
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+def test_torch_s_old_format_is_refused_with_the_way_out(name, tmp_path):
     state = torchvision.models.resnet18().state_dict()
-    torch.save(state, tmp_path / "w.pth", _use_new_zipfile_serialization=False)
+    torch.save(state, tmp_path / name, _use_new_zipfile_serialization=False)
     with pytest.raises(UserError, match=r"old format.*weights_only=True"):
-        start(tmp_path / "w.pth", "resnet18")
+        start(tmp_path / name, "resnet18")
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+def test_a_file_that_cannot_be_opened_is_named(name, tmp_path, monkeypatch):
+    (tmp_path / name).write_bytes(b"PK")
+
+    def closed(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", closed)  # root opens whatever its mode says
+    with pytest.raises(UserError, match=rf"{name} cannot be read \(Permission denied\)"):
+        start(tmp_path / name, "resnet18")
 
 
 @pytest.mark.parametrize("content", [{}, {"epoch": 3}, [torch.zeros(1)], {"state_dict": {"a": 3}}])

@@ -94,7 +94,8 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
             bad_files = BadFiles.of_run(config.on_bad_file, [reader], run.path, run.log_from_any)
             temperature = config.classifier_temperature
             run.log("finding each class's prototype in the labelled images, where the classifier starts")
-            start_at_prototypes(network, reader, label_space, temperature, fabric.device, bad_files)
+            window = config.eval.window
+            start_at_prototypes(network, reader, label_space, temperature, fabric.device, window, bad_files)
         start = train(
             objective,
             [reader],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -100,20 +102,25 @@ def _logits(network: SegmentationNetwork, images: Tensor, config: EvalConfig) ->
     height, width = images.shape[-2:]
     if window is None or (height <= window and width <= window):
         return network.logits(images)
-    stride = config.stride or max(1, window * 2 // 3)
     total = counts = None
-    for top in _starts(height, window, stride):
-        for left in _starts(width, window, stride):
-            place = (..., slice(top, min(top + window, height)), slice(left, min(left + window, width)))
-            logits = network.logits(images[place])
-            if total is None or counts is None:
-                total = logits.new_zeros(*logits.shape[:2], height, width)
-                counts = logits.new_zeros(1, 1, height, width)
-            total[place] += logits
-            counts[place] += 1
+    for rows, columns in windows(height, width, window, config.stride or max(1, window * 2 // 3)):
+        place = (..., rows, columns)
+        logits = network.logits(images[place])
+        if total is None or counts is None:
+            total = logits.new_zeros(*logits.shape[:2], height, width)
+            counts = logits.new_zeros(1, 1, height, width)
+        total[place] += logits
+        counts[place] += 1
     assert total is not None
     assert counts is not None
     return total / counts
+
+
+def windows(height: int, width: int, window: int, stride: int) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of windows that cover an image; smaller than ``window`` only where the image is."""
+    for top in _starts(height, window, stride):
+        for left in _starts(width, window, stride):
+            yield slice(top, min(top + window, height)), slice(left, min(left + window, width))
 
 
 def _starts(length: int, window: int, stride: int) -> list[int]:

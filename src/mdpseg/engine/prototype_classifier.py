@@ -9,6 +9,7 @@ from torch import Tensor
 from mdpseg.bank import region_means
 from mdpseg.data.bad_files import BadFiles
 from mdpseg.data.loader import Reader
+from mdpseg.engine.inference import windows
 from mdpseg.engine.quick_inference import quick_inference
 from mdpseg.errors import BadFileError
 from mdpseg.label_space import LabelSpace
@@ -26,6 +27,7 @@ def start_at_prototypes(
     label_space: LabelSpace,
     temperature: float,
     device: torch.device,
+    window: int | None = None,
     bad_files: BadFiles | None = None,
 ) -> None:
     """Sets the classifier's rows to the class prototypes of the target's labelled images.
@@ -40,6 +42,7 @@ def start_at_prototypes(
         label_space: its classes.
         temperature: tau.
         device: where the network runs.
+        window: side of the windows in pixels that larger images are taken in; default: whole.
         bad_files: takes note of images that cannot be read, which are left out; default: the first one stops.
     """
     classifier = network.classifier
@@ -54,12 +57,8 @@ def start_at_prototypes(
                     raise
                 bad_files.skip(fault)
                 continue
-            images = network.pad(sample.image[None].to(device))  # [1, 3, H, W]
-            targets = torch.full((1, *images.shape[-2:]), -1)
-            height, width = sample.mask.shape
-            targets[0, :height, :width] = label_space.encode(sample.mask, label_space.datasets[0], file=sample.id)
-            features = F.normalize(classifier.normalised(network.features(images)).float(), dim=1)  # [1, C, h, w]
-            found = region_means(features, at_size(targets.to(device), _size(features)), label_space.num_classes)
+            targets = label_space.encode(sample.mask, label_space.datasets[0], file=sample.id)  # [H, W]
+            found = region_means(*_features(network, sample.image, targets, device, window), label_space.num_classes)
             regions.append(found[0])
             classes.append(found[1])
     network.train()
@@ -75,5 +74,24 @@ def start_at_prototypes(
     bias[seen] = 0
 
 
-def _size(maps: Tensor) -> tuple[int, int]:
-    return maps.shape[-2], maps.shape[-1]
+def _features(
+    network: SegmentationNetwork, image: Tensor, targets: Tensor, device: torch.device, window: int | None
+) -> tuple[Tensor, Tensor]:
+    """Normalised features [1, C, h, w] of an image [3, H, W], and its targets [H, W] at their size, [1, h, w].
+
+    Of an image in windows the cells are in no order, [1, C, 1, n]; a mean over them does not mind.
+    """
+    height, width = targets.shape
+    if window is None or (height <= window and width <= window):
+        images = network.pad(image[None].to(device))
+        padded = torch.full((1, *images.shape[-2:]), -1)
+        padded[0, :height, :width] = targets
+        features = F.normalize(network.classifier.normalised(network.features(images)).float(), dim=1)
+        return features, at_size(padded.to(device), (features.shape[-2], features.shape[-1]))
+    parts, rest = [], targets.clone()
+    for place in windows(height, width, window, stride=window):
+        features, labels = _features(network, image[:, *place], rest[place], device, None)
+        parts.append((features.flatten(2), labels.flatten(1)))
+        rest[place] = -1  # the last windows overlap the ones before
+    cells, labels = (torch.cat(each, -1) for each in zip(*parts, strict=True))
+    return cells[:, :, None], labels[:, None]

@@ -9,7 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -229,9 +229,10 @@ def open_run(config: RunConfig, rank: int = 0) -> Iterator[RunFolder]:
         except BaseException as error:
             run.loggers.close(finished)  # before their files are removed with the folder
             if not config.resume and not _holds_something(run):
-                shutil.rmtree(path)
-                if not made:
-                    path.mkdir()
+                _empty(path)  # which may be a link, or where a disk is mounted
+                if made:
+                    with suppress(OSError):  # over NFS the open lock is still in there
+                        path.rmdir()
             elif isinstance(error, KeyboardInterrupt | SystemExit):
                 run.log("stopped; --resume continues from the last checkpoint")
             raise
@@ -239,6 +240,14 @@ def open_run(config: RunConfig, rank: int = 0) -> Iterator[RunFolder]:
             run.loggers.close(finished)
             _locks.discard(lock)
             (path / ".lock").unlink(missing_ok=True)
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 def _holds_something(run: RunFolder) -> bool:

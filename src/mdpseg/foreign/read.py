@@ -21,8 +21,7 @@ def is_foreign(path: Path) -> bool:
     """Whether a file is a torch file, or safetensors that mdpseg did not write."""
     if not path.is_file():
         return False
-    with path.open("rb") as file:
-        start = file.read(9)
+    start = weights.first_bytes(path)
     if start.startswith((b"PK\3\4", b"\x80")) and start[8:] != b"{":
         return True
     try:
@@ -39,9 +38,9 @@ def tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         UserError: it cannot be read without running code, is damaged, or holds no named tensors.
     """
-    with path.open("rb") as file:
-        is_zip = file.read(4) == b"PK\3\4"
-    if not is_zip and path.suffix != ".safetensors":
+    start = weights.first_bytes(path)
+    is_zip = start.startswith(b"PK\3\4")
+    if not is_zip and start[8:] != b"{":
         raise UserError(
             f"{path} is in torch's old format, whose sizes cannot be checked before it is read; if you trust it, write "
             f"it anew: torch.save(torch.load({path.name!r}, weights_only=True), 'new.pth')."
