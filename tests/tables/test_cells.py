@@ -101,3 +101,15 @@ def test_a_preset_without_what_a_row_needs_is_refused(missing):
 def test_merged_rows_need_a_mapping_file():
     with pytest.raises(UserError, match="no `merge` file"):
         key("E12")
+
+
+@pytest.mark.parametrize("more", [{"evaluate_at": [1.0, 1.0]}, {"iterations": 1}])
+def test_early_and_late_are_two_steps(more):
+    settings = tiny_preset.content()["finetuning"]
+    with pytest.raises(UserError, match=r"evaluate_at .* of \d+ iterations of VOC is one step"):
+        key("A2", finetuning={**settings, **more})
+
+
+def test_a_mapping_file_that_is_not_there_is_named():
+    with pytest.raises(UserError, match=r"there is no mapping file nothere\.yaml"):
+        key("E12", merge="nothere.yaml")

@@ -70,7 +70,8 @@ def cells_of(rows: Sequence[Row], preset: Preset, seeds: Sequence[int]) -> Itera
     """All cells of some rows, seed by seed.
 
     Raises:
-        UserError: a row needs a role, method or mapping file that the preset does not have, or gives a bad recipe.
+        UserError: a row needs a role, method or mapping file that the preset does not have, or gives a bad recipe; or
+            a target is evaluated at one step only.
     """
     for seed in seeds:
         for row in rows:
@@ -145,6 +146,12 @@ def _cell(row: Row, column: str, preset: Preset, seed: int, start: PretrainingCe
         if getattr(target, setting) is not None:
             content[setting] = getattr(target, setting)
     config = load(content, FinetuneConfig)
+    if len(set(config.evaluation_steps())) != 2:
+        at = " and ".join(f"{share:g}" for share in config.evaluate_at)
+        raise UserError(
+            f"Preset {preset.name}: evaluate_at {at} of {config.iterations} iterations of {column} is one step; give "
+            "two, early and late."
+        )
     return Cell(row.id, column, seed, config, start, _hash(config, start.key if start else row.first))
 
 

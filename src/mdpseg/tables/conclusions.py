@@ -97,7 +97,8 @@ CONCLUSIONS = (
     Conclusion(
         "6",
         "Cross-image mixing helps, also with longer pretraining.",
-        (Comparison("D3", "D1"), Comparison("D4", "D2")),
+        # D1 and D2 are without sparse coding too, as published; E11 is D3 without mixing alone
+        (Comparison("D3", "D1"), Comparison("D4", "D2"), Comparison("D3", "E11")),
     ),
 )
 

@@ -29,7 +29,7 @@ LEGEND = (
     "mIoU in %. *Published*: by the authors, with ResNet-50, on the datasets themselves. The others are measured here, "
     "on what this preset puts in their place (in brackets in the head): mean ± half-width of the 95 % interval (number "
     f"of seeds), early and late in fine-tuning; *{MEAN}* is over the targets that every row is judged on. Epochs: the "
-    "published count."
+    "published count, where there is one, and of all stages together."
 )
 
 

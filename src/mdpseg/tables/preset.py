@@ -86,12 +86,14 @@ class Preset(Settings):
         """Where the mapping file lies.
 
         Raises:
-            UserError: the preset names none.
+            UserError: the preset names none, or one that is not there.
         """
         if self.merge is None:
             raise UserError(f"Preset {self.name} has no `merge` file, which rows with merged label sets need.")
-        shipped = Path(str(files("mdpseg.tables").joinpath(self.merge)))
-        return shipped if shipped.is_file() else Path(self.merge)
+        shipped, own = Path(str(files("mdpseg.tables").joinpath(self.merge))), Path(self.merge)
+        if not shipped.is_file() and not own.is_file():
+            raise UserError(f"Preset {self.name}: there is no mapping file {own}, which `merge` names.")
+        return shipped if shipped.is_file() else own
 
 
 def load_preset(name: str) -> Preset:
