@@ -1,8 +1,10 @@
+import errno
 import os
 
 import pytest
 
-from mdpseg.files import write_text, write_whole
+from mdpseg.errors import UserError
+from mdpseg.files import make_folder, write_text, write_whole
 
 
 def test_a_file_is_written(tmp_path):
@@ -33,3 +35,27 @@ def test_the_temporary_file_is_beside_it_with_its_suffix(tmp_path):
     assert seen[0].parent == tmp_path
     assert seen[0].suffix == ".png"
     assert seen[0].name != "b.png"
+
+
+def test_a_place_that_cannot_be_a_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "x"):
+        with pytest.raises(UserError, match=rf"{folder} cannot be written \("):
+            make_folder(folder)
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_a_folder_that_may_not_be_written_to(tmp_path):
+    def forbidden(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))  # root may write anywhere
+
+    with pytest.raises(UserError, match=rf"{tmp_path / 'a.txt'} cannot be written \(Permission denied\)"):
+        write_whole(tmp_path / "a.txt", forbidden)
+
+    def elsewhere(_):
+        raise PermissionError(errno.EACCES, "Permission denied", "/what/was/read")
+
+    with pytest.raises(PermissionError):
+        write_whole(tmp_path / "a.txt", elsewhere)

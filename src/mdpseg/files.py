@@ -11,6 +11,7 @@ from pathlib import Path
 from mdpseg.errors import UserError
 
 _TEMPORARY = ".tmp-"
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def write_whole(path: Path, write: Callable[[Path], object], keep: Path | None = None) -> None:
@@ -24,11 +25,11 @@ def write_whole(path: Path, write: Callable[[Path], object], keep: Path | None =
         keep: where the file goes that stood at ``path`` before; default: it is gone.
 
     Raises:
-        UserError: the disk is full.
+        UserError: the disk is full, or ``path`` may not be written.
     """
     temporary = _temporary(path)
     try:
-        with full_disk_is_told(path):
+        with disk_faults_are_told(path):
             write(temporary)
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
@@ -45,16 +46,30 @@ def write_text(path: Path, text: str) -> None:
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-@contextmanager
-def full_disk_is_told(path: Path) -> Iterator[None]:
-    """Turns what a full disk raises, in Python or below it, into a message.
+def make_folder(folder: Path) -> None:
+    """Makes a folder, and those above it, unless it is there.
 
     Raises:
-        UserError: the disk is full.
+        UserError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written ({error.strerror}); choose another folder.") from error
+
+
+@contextmanager
+def disk_faults_are_told(path: Path) -> Iterator[None]:
+    """Turns what a full disk raises, in Python or below it, or one that may not be written to, into a message.
+
+    Raises:
+        UserError: the disk is full, or ``path`` may not be written.
     """
     try:
         yield
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FORBIDDEN and _is_beside(error.filename, path):
+            raise UserError(f"{path} cannot be written ({error.strerror}); choose another folder.") from error
         if _is_full_disk(error):
             raise UserError(
                 f"{path} cannot be written, the disk is full; make room there. What was written before is whole."
@@ -93,6 +108,11 @@ def _flush_folder(folder: Path) -> None:
         pass
     finally:
         os.close(number)
+
+
+def _is_beside(file: object, path: Path) -> bool:
+    """Whether an error is about ``path``, or its temporary: not about something that was read for it."""
+    return isinstance(file, str | os.PathLike) and Path(file).parent == path.parent
 
 
 def _is_full_disk(error: BaseException | None) -> bool:

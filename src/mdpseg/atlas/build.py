@@ -20,8 +20,7 @@ from mdpseg.atlas.page import atlas_page
 from mdpseg.atlas.projection import dendrogram, neighbours_kept, scale_to_plane
 from mdpseg.atlas.relations import Relation, catch_all_ids, propose, unmatched
 from mdpseg.atlas.run import PretrainedRun, open_pretrained
-from mdpseg.errors import UserError
-from mdpseg.files import write_text
+from mdpseg.files import make_folder, write_text
 
 
 @dataclass(frozen=True)
@@ -55,10 +54,7 @@ def build_atlas(folder: Path, overrides: Sequence[str] = (), images: int = 40, o
     """
     run = open_pretrained(folder, overrides)
     out = out or folder / "atlas"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{out} cannot be written ({error.strerror}); choose another folder with --out.") from error
+    make_folder(out)
     evidence, examples = gather(run, images)
     space = run.label_space
     known = run.present & (evidence.regions > 0)

@@ -23,7 +23,7 @@ from mdpseg.data.problems import KINDS, REMARKS, Problem, listing
 from mdpseg.data.readers.complaints import gather
 from mdpseg.data.sources import Source, is_folder, sources_in
 from mdpseg.errors import UserError, printable
-from mdpseg.files import write_text
+from mdpseg.files import make_folder, write_text
 from mdpseg.recipe import load_any
 
 AnyConfig = PretrainConfig | FinetuneConfig | EvaluateConfig
@@ -97,10 +97,7 @@ class Report:
 
     def write(self, folder: Path) -> None:
         """Writes problems.json, and for datasets with labels classes.csv and classes.png."""
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"out={folder} cannot be written ({error.strerror}); choose another folder.") from error
+        make_folder(folder)
         content = {
             "images": {part.title: len(part.names) for part in self.parts},
             "problems": [asdict(problem) for problem in self.problems],

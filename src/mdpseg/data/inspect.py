@@ -19,7 +19,7 @@ from mdpseg.data.open import open_dataset
 from mdpseg.data.readers.pairs import IGNORED
 from mdpseg.data.sources import is_folder, sources_in
 from mdpseg.errors import UserError
-from mdpseg.files import write_whole
+from mdpseg.files import make_folder, write_whole
 from mdpseg.palette import colour_mask, palette
 
 CELL, COLUMNS, GAP, LINE = 220, 6, 8, 22  # pixels; cells are squares
@@ -77,7 +77,7 @@ def inspect(source: str, out: Path, images: int = 18, seed: int = 0, overrides: 
     looked = [_look(title, reader, images, seed) for title, reader in _readers(source, overrides)]
     sheet = _sheet(looked)
     kind = {".jpg": "JPEG"}.get(out.suffix.lower(), out.suffix[1:].upper())
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     write_whole(out, lambda temporary: sheet.save(temporary, kind))
     return looked
 

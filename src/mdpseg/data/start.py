@@ -11,7 +11,7 @@ from mdpseg.data.recipe_texts import finetuning, pretraining
 from mdpseg.data.recognise.folders import inner, seen
 from mdpseg.data.recognise.found import Found
 from mdpseg.errors import UserError
-from mdpseg.files import write_text
+from mdpseg.files import make_folder, write_text
 
 
 def start(paths: Sequence[Path], out: Path, target: str | None = None) -> list[str]:
@@ -45,7 +45,7 @@ def start(paths: Sequence[Path], out: Path, target: str | None = None) -> list[s
     there = [path for path in texts if path.exists()]
     if there:
         raise UserError(f"{there[0]} is there already; remove it, or choose another name by --out.")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     for path, text in texts.items():
         write_text(path, text)
     if chosen is None:

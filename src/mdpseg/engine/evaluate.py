@@ -25,7 +25,7 @@ from mdpseg.engine.inference import class_ids
 from mdpseg.engine.quick_inference import quick_inference
 from mdpseg.engine.runtime import make_fabric
 from mdpseg.errors import UserError
-from mdpseg.files import write_text
+from mdpseg.files import make_folder, write_text
 from mdpseg.metrics import ConfusionMatrix
 from mdpseg.network import SegmentationNetwork
 from mdpseg.recipe import load
@@ -152,7 +152,7 @@ def evaluate(config: EvaluateConfig | Mapping[str, Any] | str | Path, overrides:
     network = network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     scores = score_network(network, reader, config.eval, fabric, config.workers)
     if config.out is not None:
-        config.out.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(config.out.parent)
         write_scores(config.out, scores)
     return scores
 

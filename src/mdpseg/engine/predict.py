@@ -19,7 +19,7 @@ from mdpseg.data.readers.decode import IMAGE_SUFFIXES
 from mdpseg.data.readers.tiff import TIFF_SUFFIXES
 from mdpseg.engine.quick_inference import quick_inference
 from mdpseg.errors import UserError
-from mdpseg.files import write_text, write_whole
+from mdpseg.files import make_folder, write_text, write_whole
 from mdpseg.model import SegmentationModel
 from mdpseg.palette import colour_mask, palette
 from mdpseg.recipe import load
@@ -49,7 +49,7 @@ def predict(config: PredictConfig | Mapping[str, Any] | str | Path, overrides: S
     for path in images:
         if path.resolve() in {(config.out / f"{path.stem}{end}").resolve() for end in (".png", "_overlay.jpg")}:
             raise UserError(f"{path} would be overwritten by its mask; choose another out folder than {config.out}.")
-    config.out.mkdir(parents=True, exist_ok=True)
+    make_folder(config.out)
     write_text(config.out / "classes.txt", "".join(f"{name}\n" for name in model.classes))
     masks = []
     with quick_inference(model.network):

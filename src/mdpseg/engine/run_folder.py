@@ -21,7 +21,7 @@ from mdpseg.config import RunConfig
 from mdpseg.engine.loggers import Loggers, check_loggers
 from mdpseg.engine.stopping import sigterm_cleans_up
 from mdpseg.errors import UserError
-from mdpseg.files import full_disk_is_told, remove_temporaries, write_text, write_whole
+from mdpseg.files import disk_faults_are_told, remove_temporaries, write_text, write_whole
 from mdpseg.recipe import dump
 
 CHECKPOINTS = ("last.ckpt", "previous.ckpt")  # the state to resume from, and the one before it
@@ -80,7 +80,7 @@ class RunFolder:
             self.loggers.scalars(values["step"], {name: value for name, value in values.items() if name != "step"})
 
     def _append(self, path: Path, line: str) -> None:
-        with full_disk_is_told(path), path.open("a", encoding="utf-8") as file:
+        with disk_faults_are_told(path), path.open("a", encoding="utf-8") as file:
             file.write(line)
 
     def records(self) -> list[dict[str, Any]]:

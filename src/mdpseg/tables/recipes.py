@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from mdpseg.config import FinetuneConfig, PretrainConfig
-from mdpseg.files import write_text
+from mdpseg.files import make_folder, write_text
 from mdpseg.recipe import load
 from mdpseg.tables.cells import cells_of, pretraining_of
 from mdpseg.tables.grid import Row
@@ -59,7 +59,7 @@ def write_recipes(rows: Sequence[Row], preset: Preset, out: Path, data_root: Pat
         UserError: the preset lacks what a row needs.
     """
     runs = _runs(rows, preset)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     for run in runs:
         content = run.config.model_dump(mode="json", exclude_unset=True)
         content |= {"out": str(_place(run, preset)), "data_root": str(data_root)}

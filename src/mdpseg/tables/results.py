@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from mdpseg.errors import UserError
+from mdpseg.files import make_folder
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ _FIELDS = [field.name for field in fields(Result)]
 
 def append(path: Path, results: list[Result]) -> None:
     """Adds lines at the end, all at once, also when several processes do."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with path.open("a", newline="", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         writer = csv.DictWriter(file, _FIELDS, lineterminator="\n")

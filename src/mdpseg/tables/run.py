@@ -22,6 +22,7 @@ import torch
 from mdpseg.engine.finetune import Finetuned, finetune
 from mdpseg.engine.pretrain import pretrain
 from mdpseg.engine.run_folder import CHECKPOINTS
+from mdpseg.files import make_folder
 from mdpseg.tables import results
 from mdpseg.tables.cells import Cell, PretrainingCell
 
@@ -151,7 +152,7 @@ def _pretrained(cell: PretrainingCell, asked_by: Cell, place: Place) -> Path:
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
     """Waits until no other process of the grid is at this run."""
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     with out.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mdpseg.errors import UserError
-from mdpseg.files import write_text
+from mdpseg.files import make_folder, write_text
 from mdpseg.tables import results
 from mdpseg.tables.grid import ROWS, Row
 from mdpseg.tables.layout import LEGEND, TITLES, figures_of, markdown, tidy_csv
@@ -46,13 +46,13 @@ def show_tables(rows: Sequence[Row], preset: Preset, results_path: Path, out: Pa
         if out:
             from mdpseg.tables.plot import draw_table
 
-            out.mkdir(parents=True, exist_ok=True)
+            make_folder(out)
             write_text(out / f"{table}.md", f"# {title}\n\n{head}\n{text}\n![The same as a picture]({table}.png)\n")
             write_text(out / f"{table}.csv", tidy_csv(table, figures))
             draw_table(out / f"{table}.png", own, figures, preset, f"{title}, preset {preset.name}")
     if report:
         from mdpseg.tables.report import report_page
 
-        report.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(report.parent)
         write_text(report, report_page(preset, results_path, out, report))
     return "\n".join([head, *pages])

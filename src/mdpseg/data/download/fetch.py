@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mdpseg import web
 from mdpseg.errors import UserError
-from mdpseg.files import full_disk_is_told, write_text
+from mdpseg.files import disk_faults_are_told, write_text
 
 if TYPE_CHECKING:
     import requests
@@ -51,7 +51,7 @@ def fetch(
     while True:
         before = _size(part)
         try:
-            with full_disk_is_told(path):
+            with disk_faults_are_told(path):
                 _go_on(url, part, most, checksum is not None, progress)
             break
         except web.InterruptedTransferError as error:

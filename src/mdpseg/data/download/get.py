@@ -18,7 +18,7 @@ from mdpseg.data.download.sbd import add_to_voc, need_voc
 from mdpseg.data.download.sources import Archive, Source
 from mdpseg.data.download.unpack import BadArchiveError, unpack
 from mdpseg.errors import UserError
-from mdpseg.files import full_disk_is_told, write_text
+from mdpseg.files import disk_faults_are_told, make_folder, write_text
 
 MIRROR = "MDPSEG_MIRROR"  # environment variable: address of a folder with the archives under their own names
 LICENCE = "LICENCE.txt"
@@ -41,10 +41,7 @@ def get(source: Source, out: Path, tell: Callable[[str], None]) -> None:
     tell(f"Terms of use: {source.licence}")
     if source.name == "sbd":
         need_voc(out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"out={out} cannot be written ({error.strerror}); choose another folder.") from error
+    make_folder(out)
     for leftover in out.glob(f"{_UNPACKING}*"):
         shutil.rmtree(leftover, ignore_errors=True)
     missing = [archive for archive in source.archives if not (out / archive.makes).exists()]
@@ -93,7 +90,7 @@ def _get_archive(archive: Archive, out: Path, tell: Callable[[str], None]) -> No
         made = folder / archive.makes
         if not made.exists():
             raise BadArchiveError(f"{path} holds no {archive.makes}; it is not what was expected, and is removed.")
-        with full_disk_is_told(made):
+        with disk_faults_are_told(made):
             (out / archive.makes).parent.mkdir(parents=True, exist_ok=True)
             made.rename(out / archive.makes)
     except BadArchiveError:

@@ -13,7 +13,7 @@ from typing import IO
 
 from mdpseg.data.shards.index import is_safe
 from mdpseg.errors import UserError
-from mdpseg.files import full_disk_is_told
+from mdpseg.files import disk_faults_are_told
 
 MOST_FILES = 1_000_000
 CHUNK = 2**20
@@ -59,7 +59,7 @@ def unpack(archive: Path, folder: Path, most: int, progress: Callable[[int], Non
                     f"{archive} holds {name!r:.80}, which leads out of its folder; it is not unpacked."
                 )
             target = folder / PurePosixPath(name)
-            with full_disk_is_told(target), content:
+            with disk_faults_are_told(target), content:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with target.open("xb") as file:
                     while chunk := content.read(CHUNK):

@@ -25,7 +25,7 @@ from mdpseg.data.readers.pairs import PairReader
 from mdpseg.data.readers.unlabelled import Unlabelled
 from mdpseg.data.shards.index import NAME, Index, Member, Row, Shard, parse
 from mdpseg.errors import UserError, printable
-from mdpseg.files import remove_temporaries, write_text, write_whole
+from mdpseg.files import make_folder, remove_temporaries, write_text, write_whole
 
 STATE = "packing.json"  # in a folder whose packing is not finished: whose it is
 
@@ -111,10 +111,7 @@ def _id(reader: Reader, index: int) -> str:
 
 def _begin(out: Path, fingerprints: Sequence[str], name: str) -> Index | None:
     """Makes the folder ready; the index if all is there already."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"out={out} cannot be written ({error.strerror}); choose another folder.") from error
+    make_folder(out)
     index, state = out / NAME, out / STATE
     if index.is_file():
         done = parse(index.read_bytes(), str(index))

@@ -12,7 +12,7 @@ from mdpseg import web
 from mdpseg.data.shards.index import LARGEST_INDEX, NAME, Index, Member, Shard, parse
 from mdpseg.data.shards.scan import scan
 from mdpseg.errors import UserError
-from mdpseg.files import full_disk_is_told
+from mdpseg.files import disk_faults_are_told
 
 
 class Store(Protocol):
@@ -187,7 +187,7 @@ class Cache:
         """
         path = self._path(key)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        with full_disk_is_told(path):
+        with disk_faults_are_told(path):
             path.parent.mkdir(exist_ok=True)
             temporary.write_bytes(content)  # unlike a run's files it may be lost: no flush
             temporary.replace(path)
