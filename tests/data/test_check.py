@@ -14,6 +14,7 @@ from PIL import Image
 from mdpseg.data import examine
 from mdpseg.data.check import check
 from mdpseg.data.problems import KINDS, Problem, listing
+from mdpseg.data.readers import Folder
 from mdpseg.errors import UserError
 from mdpseg.recipe import load
 from tests import tiny
@@ -346,3 +347,18 @@ def test_hundreds_of_images_in_bounded_memory(tmp_path):
     problems, megabytes = map(int, done.stdout.split())
     assert problems == 400
     assert megabytes < 150
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_is_no_fault_of_a_file_is_one_message(workers, tmp_path, monkeypatch):
+    """As where an extra is not installed; a worker's traceback is no part of it."""
+
+    def lacking(*_):
+        raise UserError("mine: a.tif is a TIFF, which needs rasterio.")
+
+    dataset(tmp_path / "data", train=2, val=1)
+    monkeypatch.setattr(Folder, "image", lacking)
+    entry = f"{{name: mine, reader: folder, path: {tmp_path / 'data'}, split: train}}"
+    with pytest.raises(UserError) as error:
+        check(entry, workers=workers)
+    assert str(error.value) == "mine: a.tif is a TIFF, which needs rasterio."

@@ -1,10 +1,14 @@
+import shutil
+
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
 from mdpseg.data.readers.decode import read_ids
 from mdpseg.model import SegmentationModel
+from tests.data.readers.files import write_tiff
 from tests.tiny import same
 
 
@@ -115,3 +119,19 @@ def test_predict_needs_the_right_kind_of_weights(of, arguments, message, request
     assert code == 2
     assert message in err
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_examples_are_the_tiffs_that_the_run_reads(pretrained, cups, tmp_path, mdpseg_command):
+    pytest.importorskip("rasterio")
+    run = tmp_path / "run"
+    shutil.copytree(pretrained, run)
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    recipe["datasets"] = [{"name": "a", "reader": "folder", "path": "a", "tiff": {"range": [0, 3000]}}]
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    scene = write_tiff(tmp_path / "a.tif", np.random.default_rng(0).integers(0, 3000, (3, 40, 56)).astype(np.uint16))
+    pair = f"{scene}:{cups}/masks/0.png"
+    out = tmp_path / "w.safetensors"
+    code, _, err = mdpseg_command("classes", "add", run, "mug", "--examples", pair, "--out", out)
+    assert (code, err) == (0, "")
+    assert SegmentationModel.from_run(out).prototypes.label_space.names[-1] == "mine/mug"

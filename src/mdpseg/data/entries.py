@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from mdpseg import yaml_text
 from mdpseg.config import DatasetConfig, EvaluateConfig, FinetuneConfig, PretrainConfig
+from mdpseg.data.readers.layout import inside
 from mdpseg.errors import UserError
 from mdpseg.recipe import load, load_any
 
@@ -40,7 +41,7 @@ def entries(text: str, overrides: Sequence[str] = ()) -> list[Entry]:
         overrides: ``key=value``.
 
     Raises:
-        UserError: it is neither, or as :func:`mdpseg.recipe.load`.
+        UserError: it is neither, a split's name leads out of the folder, or as :func:`mdpseg.recipe.load`.
     """
     alone = single(text, overrides)
     if alone is not None:
@@ -48,13 +49,18 @@ def entries(text: str, overrides: Sequence[str] = ()) -> list[Entry]:
     recipe = load_any(Path(text), RECIPES, overrides)
     match recipe:
         case PretrainConfig():
-            return [Entry(c, recipe.data_root, Path(c.name) / c.split) for c in recipe.datasets]
+            return [Entry(c, recipe.data_root, _folder(c, c.split)) for c in recipe.datasets]
         case EvaluateConfig():
-            return [Entry(recipe.dataset, recipe.data_root, Path(recipe.dataset.name) / recipe.dataset.split)]
+            return [Entry(recipe.dataset, recipe.data_root, _folder(recipe.dataset, recipe.dataset.split))]
         case FinetuneConfig():
             roles = {"train": recipe.train} | ({"val": recipe.val} if recipe.val else {})
-            return [Entry(c, recipe.data_root, Path(c.name) / role) for role, c in roles.items()]
+            return [Entry(c, recipe.data_root, _folder(c, role)) for role, c in roles.items()]
     raise AssertionError(recipe)
+
+
+def _folder(dataset: DatasetConfig, part: str) -> Path:
+    """NAME/PART; a stranger's recipe may say anything there."""
+    return inside(Path(), f"{dataset.name}/{part}", f"{dataset.name}: the folder of its split")
 
 
 def single(text: str, overrides: Sequence[str] = ()) -> Entry | None:

@@ -48,7 +48,8 @@ def examine(reader: Reader, workers: int) -> Iterator[Examined]:
     """Examines all images of a dataset, in their order; one a process is in memory at a time.
 
     Raises:
-        UserError: a process died, as it does when the memory is full.
+        UserError: an image cannot be examined for what is no fault of its file (an extra is not installed, a server
+            does not answer), or a process died, as it does when the memory is full.
     """
     loader = DataLoader(
         _Images(reader), batch_size=None, num_workers=workers, collate_fn=_as_it_is, generator=torch.Generator()
@@ -56,6 +57,8 @@ def examine(reader: Reader, workers: int) -> Iterator[Examined]:
     done = 0
     try:
         for examined in loader:
+            if isinstance(examined, UserError):
+                raise examined
             done += 1
             yield examined
     except RuntimeError as error:
@@ -67,15 +70,18 @@ def examine(reader: Reader, workers: int) -> Iterator[Examined]:
         ) from error
 
 
-class _Images(Dataset[Examined]):
+class _Images(Dataset[Examined | UserError]):
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
 
     def __len__(self) -> int:
         return len(self.reader)
 
-    def __getitem__(self, index: int) -> Examined:
-        return _examine_one(self.reader, index)
+    def __getitem__(self, index: int) -> Examined | UserError:
+        try:
+            return _examine_one(self.reader, index)
+        except UserError as error:  # raised in a worker it would come with the worker's traceback in its text
+            return error
 
 
 def _as_it_is(examined: Any) -> Any:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mdpseg.data.readers.decode import read_colours
+from mdpseg.data.readers.complaints import complain
+from mdpseg.data.readers.decode import ColorMaskError, read_colours
 from mdpseg.data.readers.pairs import IGNORED, PairReader
 from mdpseg.errors import BadFileError, UserError
 
@@ -58,9 +59,7 @@ def look_at(reader: PairReader) -> Seen:
         counts: Counter[int] = Counter()
         for place in places:
             _count(counts, reader.read_raw_ids(reader.pairs[place].mask).numpy())
-    except BadFileError as error:
-        if error.kind != "format" or "RGB" not in error.wrong:
-            raise
+    except ColorMaskError:
         return _colours([reader.pairs[place].mask for place in places], reader.name)
     if set(counts) <= {0, IGNORED} and len(counts) == 2:
         raise UserError(
@@ -83,13 +82,19 @@ def _count(counts: Counter[int], values: NDArray[Any]) -> None:
 def _colours(masks: Sequence[Path], name: str) -> Seen:
     counts: Counter[int] = Counter()
     for path in masks:
-        red, green, blue = read_colours(path, name).numpy().astype(np.int32)
+        try:
+            red, green, blue = read_colours(path, name, "masks before it hold colors").numpy().astype(np.int32)
+        except BadFileError as fault:
+            complain(fault)
+            continue
         _count(counts, red << 16 | green << 8 | blue)
         if len(counts) > 255:
             raise UserError(
                 f"{name}: the masks hold more than 255 colors ({path}), so they are not one a class: saved with losses "
                 "or smoothed edges? Save them as PNG without smoothing."
             )
+    if not counts:
+        raise UserError(f"{name}: none of {len(masks)} masks could be read.")
     codes = sorted(counts)
     names = [f"class_{place}" for place in range(len(codes))]
     rest = names[0] if codes[0] == 0 and counts[0] == max(counts.values()) else None

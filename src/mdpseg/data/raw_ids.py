@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mdpseg.data.readers.complaints import complain
+from mdpseg.data.readers.decode import ColorMaskError
 from mdpseg.data.readers.pairs import IGNORED, PairReader
 from mdpseg.errors import BadFileError, UserError
 
@@ -35,7 +36,7 @@ class RawIds(PairReader):
         try:
             return self._reader.mask(place)
         except BadFileError as fault:
-            if "RGB" in fault.wrong:  # its colors may be looked at, if it is a file
+            if isinstance(fault, ColorMaskError):  # its colors may be looked at, if it is a file
                 if self._reader.paths(place):
                     raise
                 raise UserError(str(fault)) from fault

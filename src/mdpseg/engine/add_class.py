@@ -73,7 +73,7 @@ def add_class(
     shown: list[tuple[Path, NDArray[np.bool_]]] = []
     for image, mask in pairs:
         region = _region(mask)
-        (height, width), size = region.shape, as_pixels(image).shape[1:]
+        (height, width), size = region.shape, as_pixels(image, model.bands).shape[1:]
         if (height, width) != tuple(size):
             raise UserError(f"{mask} has {width}x{height} pixels, {image} {size[1]}x{size[0]}; they must be equal.")
         if not region.any():

@@ -85,6 +85,8 @@ def test_absolute_paths_and_other_starts(tmp_path):
         (["photos/none.jpg,labels/0.png"], "id 'photos/none' has no image"),
         (["photos/one.jpg,labels/none.png"], "one.jpg has no mask"),
         (["photos/one.jpg,labels/\0.png"], "leads out of"),
+        ([".,two/labels/0.png"], "line 1: '.' names no file"),
+        (["photos/one.jpg,/.png", "photos/one.jpg,/"], "line 2: '/' names no file"),
     ],
 )
 def test_wrong_lists(tmp_path, lines, said):

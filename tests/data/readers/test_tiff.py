@@ -161,3 +161,14 @@ def test_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "rasterio", None)
     with pytest.raises(UserError, match=r"pip install \"mdpseg\[tiff\]\""):
         read_ids_or_tiff(path, "mine")
+
+
+@pytest.mark.parametrize("dtype, bands", [(np.uint16, Bands(None, (0, 3000))), (np.uint8, Bands())])
+def test_what_the_file_says_is_no_value_is_black(tmp_path, dtype, bands):
+    pixels, most = scene(3, dtype, 200), np.iinfo(dtype).max
+    without = write_tiff(tmp_path / "a.tif", pixels)
+    pixels[1, 2], pixels[:, 4, 5] = most, most
+    found = read_image_or_tiff(write_tiff(tmp_path / "b.tif", pixels, nodata=most), "mine", bands)
+    expected = read_image_or_tiff(without, "mine", bands)
+    expected[1, 2], expected[:, 4, 5] = 0, 0
+    assert found.equal(expected)

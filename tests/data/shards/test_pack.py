@@ -222,3 +222,15 @@ def test_the_entry_alone_as_a_file(tmp_path, mdpseg_command):
     assert code == 0
     same(Shards(tmp_path / "out"), open_dataset(config(**tiny.image_folder(tmp_path / "d"))))
     shutil.rmtree(tmp_path / "out")
+
+
+@pytest.mark.parametrize("entry", [{"split": "../../out"}, {"name": ".."}])
+def test_a_stranger_s_recipe_stays_in_the_folder(entry, tmp_path, mdpseg_command):
+    folder(tmp_path / "d", count=1)
+    places = {"images": str(tmp_path / "d/images"), "masks": str(tmp_path / "d/masks"), "classes": ["a", "b"]}
+    recipe = tiny.pretraining(tmp_path / "run", datasets=[{"name": "mine", "reader": "folder", **places, **entry}])
+    path = tiny.write_recipe(tmp_path / "r.yaml", recipe)
+    code, _, err = mdpseg_command("data", "pack", path, "--workers", 0, "--out", tmp_path / "to" / "inner")
+    assert code == 2
+    assert "which is not inside" in err
+    assert not (tmp_path / "to").exists()

@@ -38,6 +38,11 @@ from mdpseg.data.readers.quick_png import quick_png
 from mdpseg.data.readers.whole_images import whole_images_only
 from mdpseg.errors import BadFileError
 
+
+class ColorMaskError(BadFileError):
+    """A mask that holds colors where ids are expected; somebody may want to look at its colors."""
+
+
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 LARGEST_FILE = 2**28
@@ -123,7 +128,7 @@ def decode_ids(content: bytes, path: Path, dataset: str) -> Tensor:
         return torch.from_numpy(values)
     image, depth, kind = _open_mask(content, path, dataset)
     if kind not in (GREY, PALETTE):
-        raise BadFileError(
+        raise ColorMaskError(
             dataset,
             path,
             "format",

@@ -126,6 +126,8 @@ def _rows(file: Path, where: str) -> list[tuple[int, list[str]]]:
 
 def _resolve(cell: str, start: Path, where: str) -> Path:
     path = Path(cell)
+    if not path.name:
+        raise UserError(f"{where}: {cell!r:.100} names no file; {_EXAMPLE}.")
     if "\0" in cell or (".." in path.parts and not path.is_absolute()):
         raise UserError(
             f"{where}: {cell!r:.100} leads out of {start}; write an absolute path, or say by images and masks where "

@@ -49,7 +49,7 @@ def read_image_or_tiff(path: Path, dataset: str, bands: Bands) -> Tensor:
         bands: what is taken of a TIFF.
 
     Returns:
-        uint8 [3, H, W], RGB; pixels without a value (NaN) are 0.
+        uint8 [3, H, W], RGB; pixels without a value (NaN, or what the file says stands for none) are 0.
 
     Raises:
         BadFileError: (a UserError) the file is damaged or too large, lacks a band, or needs a range.
@@ -75,11 +75,16 @@ def decode_tiff(content: bytes, path: Path, dataset: str, bands: Bands) -> Tenso
         if any(kind.startswith("complex") for kind in kinds):
             raise BadFileError(dataset, path, "format", f"{path} has complex values", "save their size or real part")
         pixels = _read(file, rgb, path, dataset)  # [3, H, W]
+        nothing = [file.nodatavals[band - 1] for band in rgb]
+    empty = [None if value is None else band == value for band, value in zip(pixels, nothing, strict=True)]
     if bands.range is not None:
         low, high = bands.range
         with np.errstate(invalid="ignore", over="ignore"):
             scaled = (pixels.astype(np.float32) - low) * (255 / (high - low))
             pixels = np.nan_to_num(scaled.clip(0, 255), nan=0.0).round().astype(np.uint8)
+    for band, where in zip(pixels, empty, strict=True):
+        if where is not None:
+            band[where] = 0
     return torch.from_numpy(np.ascontiguousarray(pixels))
 
 
