@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 from mdpseg import ranks
-from mdpseg.config import MethodConfig
-from mdpseg.engine.batch_norm import even_out_statistics, sync_batchnorm
+from mdpseg.config import MethodConfig, NetworkConfig
+from mdpseg.engine.batch_norm import even_out_statistics, refuse_lone_values, sync_batchnorm
 from mdpseg.engine.random_state import seed_everything
 from mdpseg.errors import UserError
 from mdpseg.label_space import LabelSpace
 from mdpseg.mixing import mix_batch
+from mdpseg.network import SegmentationNetwork
 from mdpseg.objectives.choose import pretraining_objective
 from mdpseg.objectives.finetune import Finetune
 from tests import processes, tiny
@@ -192,3 +193,11 @@ def test_the_others_end_with_the_words_of_the_one_that_ended(error):
     assert second == (type(error).__name__, str(error))
     words = str(error) or "ZeroDivisionError"
     assert first == ("UserError", f"Process 0 of 2 ended: process 1 said: {words}")
+
+
+def test_one_image_a_process_is_enough_where_batch_norms_see_all():
+    network = SegmentationNetwork(NetworkConfig(encoder="test_efficientnet", decoder="deeplabv3"))
+    refuse_lone_values(network, 64, batch_size=2, processes=2, synced=True)
+    for count, synced in ((2, False), (1, True)):
+        with pytest.raises(UserError, match="a single image"):
+            refuse_lone_values(network, 64, batch_size=count, processes=count, synced=synced)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from mdpseg.errors import UserError
 
@@ -44,6 +46,21 @@ def write_whole(path: Path, write: Callable[[Path], object], keep: Path | None =
 def write_text(path: Path, text: str) -> None:
     """Writes a text file whole."""
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def lock(file: IO[str], wait: bool = True) -> bool:
+    """Locks an open file for this process until it is closed; where the file system has no locks, says False.
+
+    Raises:
+        BlockingIOError: another process has it, and ``wait`` is false.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:  # such as Lustre's, or NFS without its lock service
+        return False
+    return True
 
 
 def make_folder(folder: Path) -> None:

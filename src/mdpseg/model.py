@@ -75,7 +75,8 @@ class SegmentationModel:
             run: its folder, or a weights file.
             device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; ``auto`` takes CUDA, else MPS, else the CPU.
             taxonomy: as :meth:`with_taxonomy` takes it; default: all datasets.
-            precision: of the forward pass; ``auto`` is bf16 on CUDA, float32 elsewhere.
+            precision: of the forward pass; ``auto`` is bf16 on CUDA devices that have it (Ampere on), float32
+                elsewhere.
             tiff: ``bands`` and ``range`` of TIFFs, as a dataset of a recipe has them; default: those of the recipe
                 beside the weights, if its datasets have one ``tiff`` and not several that differ.
 

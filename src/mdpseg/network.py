@@ -113,7 +113,15 @@ class SegmentationNetwork(nn.Module):
                 f"Encoder {self.config.encoder} is made for {side} x {side} pixels and did not take {images.shape[-2]} "
                 f"x {images.shape[-1]}; set augment.crop={side} (and eval.window={side}), or choose another encoder."
             ) from error
-        features: Tensor = self.decoder(maps)
+        try:
+            features: Tensor = self.decoder(maps)
+        except RuntimeError as error:
+            if "Adaptive pool MPS" not in str(error):
+                raise
+            raise UserError(
+                f"Decoder {self.config.decoder} pools its maps in a way that MPS has for few sizes only, and not for "
+                f"an image of {images.shape[-2]} x {images.shape[-1]}; set device=cpu, or choose another decoder."
+            ) from error
         if maps[-1].is_contiguous(memory_format=torch.channels_last):  # some decoders' sums forget it
             features = features.contiguous(memory_format=torch.channels_last)
         return features

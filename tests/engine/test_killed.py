@@ -16,6 +16,7 @@ import torch
 import mdpseg
 from mdpseg.data.workers import leave_signals_to_the_run
 from mdpseg.engine import loop
+from mdpseg.engine.run_folder import RunFolder
 from tests import processes, tiny
 
 
@@ -191,6 +192,56 @@ def test_a_step_that_does_not_end_is_not_waited_for(tmp_path, monkeypatch):
     assert time.monotonic() - began < 30
     assert torch.load(out / "last.ckpt", weights_only=True)["step"] == 2
     assert "continues from the last checkpoint" in (out / "log.txt").read_text()
+
+
+def test_a_signal_does_not_cut_a_checkpoint_that_takes_its_time(tmp_path, monkeypatch):
+    """It is followed by one more step, and by a checkpoint of that."""
+    from mdpseg.engine import stopping
+
+    out, saved = tmp_path / "run", []
+    save = RunFolder.save_checkpoint
+
+    def slow(run, state):
+        if state["step"] == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(2.5)
+        save(run, state)
+        saved.append(state["step"])
+
+    monkeypatch.setattr(stopping, "PATIENCE", 2)
+    monkeypatch.setattr(RunFolder, "save_checkpoint", slow)
+    with pytest.raises(SystemExit):
+        mdpseg.pretrain(recipe(out, checkpoint_every=2))
+    assert saved == [2, 3]
+    assert "saved after step 3" in (out / "log.txt").read_text()
+
+
+SLOW_TO_SAVE = """
+import sys, time
+import torch
+import mdpseg
+
+if __name__ == "__main__":
+    save = torch.save
+    torch.save = lambda *given, **more: (more or time.sleep(8), save(*given, **more))[-1]
+    mdpseg.pretrain(sys.argv[1], ["devices=2"])
+"""
+
+
+@pytest.mark.slow
+def test_the_other_processes_of_a_launcher_wait_for_a_checkpoint(tmp_path):
+    """Whoever starts `devices` kills what is left, 5 seconds after one of them ended."""
+    out = tmp_path / "run"
+    (tmp_path / "script.py").write_text(SLOW_TO_SAVE)
+    file = tiny.write_recipe(tmp_path / "recipe.yaml", recipe(out, iterations=100000, checkpoint_every=100000))
+    command = [sys.executable, tmp_path / "script.py", file]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    processes.wait_for(lambda: written_steps(out) > 2)
+    process.terminate()
+    stderr = process.communicate(timeout=60)[1]
+    assert process.returncode == 143, stderr
+    assert f"saved after step {torch.load(out / 'last.ckpt', weights_only=True)['step']}\n" in stderr
+    assert not list(out.glob(".*"))
 
 
 def test_a_run_stopped_before_its_first_step_leaves_nothing(tmp_path, monkeypatch):

@@ -186,3 +186,9 @@ def test_write_mask_keeps_every_id(tmp_path):
     write_mask(tmp_path / "m.png", mask)
     assert torch.equal(read_ids(tmp_path / "m.png", "test"), mask)
     assert os.listdir(tmp_path) == ["m.png"]
+
+
+def test_a_mac_s_hidden_files_are_no_images(tmp_path):
+    for name in ("a.jpg", "._a.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    assert find_images([str(tmp_path)]) == [tmp_path / "a.jpg"]

@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import json
 import os
@@ -243,3 +244,13 @@ def test_other_processes_of_a_run_leave_the_folder_alone(tmp_path):
         run.save_checkpoint({})
         run.write_recipe(config(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_file_system_without_locks(tmp_path, monkeypatch):
+    def none(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with open_run(config(tmp_path / "out")) as run:
+        run.save_checkpoint({"step": 1})
+    assert "this file system has no locks" in (tmp_path / "out" / "log.txt").read_text()

@@ -19,6 +19,7 @@ def machine(monkeypatch):
     def of(count):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
         return asked
 
     return of
@@ -57,7 +58,15 @@ def test_others_are_refused_with_what_is_possible(device, machine):
     assert not asked
 
 
-@pytest.mark.parametrize("version, fit", [("2.8.1", False), ("2.9.0", True), ("2.10.0+cpu", True)])
+@pytest.mark.parametrize("precision, expected", [("auto", "32-true"), ("fp32", "32-true"), ("bf16", "bf16-mixed")])
+def test_a_gpu_that_only_emulates_bfloat16_is_not_given_it_unasked(precision, expected, machine, monkeypatch):
+    asked = machine(1)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    make_fabric("auto", precision)
+    assert asked["precision"] == expected
+
+
+@pytest.mark.parametrize("version, fit", [("2.9.1", False), ("2.14.0", True), ("3.0.1+cpu", True)])
 def test_mps_is_taken_where_torch_is_new_enough(version, fit, machine, monkeypatch):
     asked = machine(0)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
@@ -67,7 +76,7 @@ def test_mps_is_taken_where_torch_is_new_enough(version, fit, machine, monkeypat
     if fit:
         make_fabric("mps", "auto")
     else:
-        with pytest.raises(UserError, match=r"mps wants torch 2\.9, and this is 2\.8\.1.*device=auto, device=cpu\.$"):
+        with pytest.raises(UserError, match=r"mps wants torch 2\.14, and this is 2\.9\.1.*device=auto, device=cpu\.$"):
             make_fabric("mps", "auto")
 
 

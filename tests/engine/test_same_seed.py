@@ -81,3 +81,13 @@ def test_every_random_state_is_kept():
         seed_everything(2**40)  # more than numpy takes
     finally:
         set_random_state(before, CPU)
+
+
+def test_a_device_of_another_kind_keeps_its_own_state(monkeypatch):
+    set_to = []
+    monkeypatch.setattr(torch.mps, "set_rng_state", set_to.append)
+    state = {**random_state(CPU), "device": torch.zeros(16, dtype=torch.uint8), "device_type": "cuda"}
+    set_random_state(state, torch.device("mps"))
+    assert not set_to
+    set_random_state({**state, "device_type": "mps"}, torch.device("mps"))
+    assert len(set_to) == 1

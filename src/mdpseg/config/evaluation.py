@@ -38,7 +38,9 @@ class EvaluateConfig(Settings):
     out: Path | None = Field(None, description="JSON file for the results; default: none is written.")
     eval: EvalConfig = Field(EvalConfig(), description="How images are predicted.")
     device: Device = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on CUDA, fp32 elsewhere.")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto: bf16 on CUDA from Ampere on, else fp32."
+    )
     workers: Annotated[int, Field(ge=0)] = Field(2, description="Processes that read images.")
 
 
@@ -60,4 +62,6 @@ class PredictConfig(Settings):
     opacity: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="Of the classes' colours in the overlay.")
     eval: EvalConfig = Field(EvalConfig(), description="How images are predicted.")
     device: Device = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on CUDA, fp32 elsewhere.")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto: bf16 on CUDA from Ampere on, else fp32."
+    )

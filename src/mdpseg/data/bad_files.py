@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from mdpseg.data.draws import Draw, Draws
 from mdpseg.data.readers.pairs import Sample
 from mdpseg.errors import BadFileError, UserError
+from mdpseg.files import disk_faults_are_told, make_folder
 
 if TYPE_CHECKING:  # the loader uses this file
     from mdpseg.data.loader import Reader
@@ -71,8 +72,8 @@ class BadFiles:
         known = self._known()
         if str(fault.file) in known:
             return
-        self.record.parent.mkdir(parents=True, exist_ok=True)  # another machine may not share the run's folder
-        with self.record.open("a", encoding="utf-8") as file:
+        make_folder(self.record.parent)  # another machine may not share the run's folder
+        with disk_faults_are_told(self.record), self.record.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"file": str(fault.file), "dataset": fault.dataset, "problem": str(fault)}) + "\n")
         self.log(f"skipped, another image takes its place: {fault}")
         count, size = 1 + list(known.values()).count(fault.dataset), self.sizes[fault.dataset]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 
-# Seconds that the run has to end its step, and us with it; then we end ourselves.
-_GRACE = 20
+# Seconds that the run has to end its step, write a checkpoint of any size, and end us; then we end ourselves.
+_GRACE = 600
 
 
 def leave_signals_to_the_run(_worker: int) -> None:

@@ -97,7 +97,8 @@ def _pairs(example: str) -> list[tuple[Path, Path]]:
     """Image and mask of ``IMAGE:MASK``, or those of a folder."""
     folder = Path(example)
     if folder.is_dir():
-        images = sorted(path for path in (folder / "images").glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+        there = sorted((folder / "images").glob("[!.]*"))  # hidden ones are those of a Mac, beside each file
+        images = [path for path in there if path.suffix.lower() in IMAGE_SUFFIXES]
         if not images:
             raise UserError(f"{folder} has no images in {folder / 'images'}; expected images/NAME.jpg, masks/NAME.png.")
         pairs = [(path, folder / "masks" / f"{path.stem}.png") for path in images]

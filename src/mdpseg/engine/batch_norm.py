@@ -27,13 +27,15 @@ def even_out_statistics(objective: nn.Module) -> None:
                 buffer.copy_(ranks.summed(buffer) / ranks.count())
 
 
-def refuse_lone_values(network: nn.Module, crop: int, batch_size: int, processes: int) -> None:
+def refuse_lone_values(network: nn.Module, crop: int, batch_size: int, processes: int, synced: bool = False) -> None:
     """Tries the network on one image where that is all that a process gets: a batch norm may then see single values.
+
+    ``synced``: whether batch norms see the images of all processes.
 
     Raises:
         UserError: it does.
     """
-    if batch_size // processes > 1:
+    if batch_size // processes > 1 or (synced and processes > 1):
         return
     image = torch.zeros(1, 3, crop, crop, dtype=torch.uint8)
     try:

@@ -70,7 +70,7 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
     network = start_network(config.init, config.network, allow_partial=config.init_allow_partial)
     history = history_of(config.model_dump(mode="json"), network.config.encoder)  # while `init` is still there
     objective = Finetune(network, label_space)
-    refuse_lone_values(network, config.augment.crop, config.batch_size, fabric.world_size)
+    refuse_lone_values(network, config.augment.crop, config.batch_size, fabric.world_size, config.sync_batchnorm)
     scores: dict[int, Scores] = {}
 
     with open_run(config, rank_of(fabric)) as run:

@@ -129,8 +129,10 @@ def train(
             stopping = stop.agreed(device)
             saves = last or done % config.checkpoint_every == 0 or done in after_step
             if saves or stopping:
-                even_out_statistics(plain)
-                run.save_checkpoint(run_state(plain, optimizer, done, run, config, data, device))
+                with stop.patient():
+                    even_out_statistics(plain)
+                    run.save_checkpoint(run_state(plain, optimizer, done, run, config, data, device))
+                    ranks.objects(None)  # nobody ends before it is written: launchers then kill the others
             if stopping:
                 run.log(f"saved after step {done}")
                 raise ending(stopping)

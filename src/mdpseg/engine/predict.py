@@ -93,7 +93,7 @@ def find_images(patterns: Sequence[str]) -> list[Path]:
     for pattern in patterns:
         path = Path(pattern)
         if path.is_dir():
-            matches = sorted(p for p in path.iterdir() if p.suffix.lower() in _SUFFIXES)
+            matches = sorted(p for p in path.glob("[!.]*") if p.suffix.lower() in _SUFFIXES)
         elif path.is_file():
             matches = [path]
         else:

@@ -72,7 +72,7 @@ def pretrain(config: PretrainConfig | Mapping[str, Any] | str | Path, overrides:
     history = history_of(config.model_dump(mode="json"), network.config.encoder)  # while `init` is still there
     unlabelled = any(dataset.unlabelled for dataset in config.datasets)
     objective = pretraining_objective(network, label_space, config.method, unlabelled=unlabelled)
-    refuse_lone_values(network, config.augment.crop, config.batch_size, fabric.world_size)
+    refuse_lone_values(network, config.augment.crop, config.batch_size, fabric.world_size, config.sync_batchnorm)
 
     with open_run(config, rank_of(fabric)) as run:
         launch(fabric)

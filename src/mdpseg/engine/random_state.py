@@ -23,6 +23,7 @@ def random_state(device: torch.device) -> dict[str, Any]:
     return {
         "torch": torch.get_rng_state(),
         "device": _of(device).get_rng_state() if device.type != "cpu" else None,
+        "device_type": device.type,
         "python": random.getstate(),
         "numpy": {**numpy, "state": {**numpy["state"], "key": numpy["state"]["key"].tolist()}},
     }
@@ -31,7 +32,7 @@ def random_state(device: torch.device) -> dict[str, Any]:
 def set_random_state(state: dict[str, Any], device: torch.device) -> None:
     """Sets what :func:`random_state` gave; a device of another kind keeps its own."""
     torch.set_rng_state(state["torch"])
-    if device.type != "cpu" and state["device"] is not None:
+    if device.type != "cpu" and state["device"] is not None and state.get("device_type") in (None, device.type):
         _of(device).set_rng_state(state["device"])
     random.setstate(state["python"])
     numpy = state["numpy"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -16,7 +15,7 @@ from typing import IO, Any
 import torch
 from rich.console import Console
 
-from mdpseg import ranks, torch_file
+from mdpseg import files, ranks, torch_file
 from mdpseg.config import RunConfig
 from mdpseg.engine.loggers import Loggers, check_loggers
 from mdpseg.engine.stopping import sigterm_cleans_up
@@ -69,7 +68,7 @@ class RunFolder:
     def log_from_any(self, message: str) -> None:
         """As :meth:`log`, of what only one of several processes met; in the log alone where that is not the first."""
         self.console.print(message, markup=False, highlight=False, soft_wrap=True)
-        self.path.mkdir(parents=True, exist_ok=True)  # another machine may not share it
+        files.make_folder(self.path)  # another machine may not share it
         self._append(self.path / "log.txt", f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
 
     def record(self, **values: Any) -> None:
@@ -202,21 +201,15 @@ def open_run(config: RunConfig, rank: int = 0) -> Iterator[RunFolder]:
         raise UserError(f"out={path} is a file; name a folder.")
     if config.resume and not any((path / name).is_file() for name in (*CHECKPOINTS, "recipe.yaml")):
         raise UserError(f"Nothing to resume: {path} holds no last.ckpt. Leave --resume out to start there.")
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock_file = (path / ".lock").open("w")
-    except OSError as error:
-        raise UserError(f"out={path} cannot be written ({error.strerror}); choose another folder.") from error
+    lock_file, locked = _lock(path)
     with lock_file as lock, sigterm_cleans_up():
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"{path} is in use by another run; wait for it, or choose another out=.") from None
         remove_temporaries(path)
         if not config.resume and any(file.name != ".lock" for file in path.iterdir()):
             (path / ".lock").unlink()
             raise UserError(f"{path} is not empty; choose another out=, or --resume to continue the run there.")
         run = RunFolder(path, Console(file=sys.stderr))
+        if not locked:
+            run.log("this file system has no locks: see to it that no other run writes here")
         run.loggers = Loggers(config, run.log)
         finished = False
         _locks.add(lock)
@@ -240,6 +233,20 @@ def open_run(config: RunConfig, rank: int = 0) -> Iterator[RunFolder]:
             run.loggers.close(finished)
             _locks.discard(lock)
             (path / ".lock").unlink(missing_ok=True)
+
+
+def _lock(path: Path) -> tuple[IO[str], bool]:
+    """Makes the folder, unless it is there, and locks it; False where its file system has no locks."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        file = (path / ".lock").open("w")
+    except OSError as error:
+        raise UserError(f"out={path} cannot be written ({error.strerror}); choose another folder.") from error
+    try:
+        return file, files.lock(file, wait=False)
+    except BlockingIOError:
+        file.close()
+        raise UserError(f"{path} is in use by another run; wait for it, or choose another out=.") from None
 
 
 def _empty(folder: Path) -> None:

@@ -21,8 +21,9 @@ Device = str  # auto, cpu, cuda, cuda:N or mps
 Precision = Literal["auto", "fp32", "bf16"]
 
 _RANK_TIMEOUT = 600
-# Before it MPS has no index_copy, or adds int64 in 32 bits, in which the bank's sums do not fit.
-_TORCH_OF_MPS = "2.9"
+# Before it, on MPS, batch norms of images stored channels last had wrong gradients (pytorch issue 175189), and earlier
+# int64 was added in 32 bits, in which the bank's sums do not fit.
+_TORCH_OF_MPS = "2.14"
 
 
 def make_fabric(device: Device, precision: Precision) -> Fabric:
@@ -115,7 +116,9 @@ def _device(device: Device) -> tuple[str, int | list[int]]:
 
 
 def _precision(precision: Precision, device: str) -> Literal["bf16-mixed", "32-true"]:
-    return "bf16-mixed" if precision == "bf16" or (precision == "auto" and device == "cuda") else "32-true"
+    # older GPUs only emulate it, slower than float32 or not at all
+    native = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16-mixed" if precision == "bf16" or (precision == "auto" and native) else "32-true"
 
 
 def _world(config: RunConfig) -> tuple[int, int]:

@@ -26,7 +26,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.asked = 0
-        self._at_once = False
+        self._at_once = self._patient = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
@@ -52,16 +52,28 @@ class StopSignals:
         if self.asked or self._at_once:
             raise ending(number)
         self.asked = number
-        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+        if not self._patient:
+            signal.setitimer(signal.ITIMER_REAL, PATIENCE)
 
     def agreed(self, device: torch.device) -> int:
-        """The signal that any process of the run was sent, or 0; from here on a checkpoint may take its time."""
+        """The signal that any process of the run was sent, or 0."""
         agreed = self.asked  # one that comes from here on is for the next step
         if ranks.count() > 1:
             agreed = int(ranks.rows(torch.tensor([agreed], device=device)).max())
-        if agreed and self._before:
-            signal.setitimer(signal.ITIMER_REAL, 0)
         return agreed
+
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        """While a checkpoint is written, which may take its time: a first signal sets no bound to it."""
+        self._patient = True
+        if self._before:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        try:
+            yield
+        finally:
+            self._patient = False
+            if self.asked and self._before:
+                signal.setitimer(signal.ITIMER_REAL, PATIENCE)
 
     @contextmanager
     def at_once(self) -> Iterator[None]:

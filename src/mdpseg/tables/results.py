@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from mdpseg.errors import UserError
-from mdpseg.files import make_folder
+from mdpseg.files import disk_faults_are_told, lock, make_folder
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,8 @@ _FIELDS = [field.name for field in fields(Result)]
 def append(path: Path, results: list[Result]) -> None:
     """Adds lines at the end, all at once, also when several processes do."""
     make_folder(path.parent)
-    with path.open("a", newline="", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with disk_faults_are_told(path), path.open("a", newline="", encoding="utf-8") as file:
+        lock(file)
         writer = csv.DictWriter(file, _FIELDS, lineterminator="\n")
         if file.seek(0, os.SEEK_END) == 0:  # now, not when it was opened: another process may have been first
             writer.writeheader()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import fcntl
 import multiprocessing
 import os
 import shutil
@@ -22,7 +21,7 @@ import torch
 from mdpseg.engine.finetune import Finetuned, finetune
 from mdpseg.engine.pretrain import pretrain
 from mdpseg.engine.run_folder import CHECKPOINTS
-from mdpseg.files import make_folder
+from mdpseg.files import disk_faults_are_told, lock, make_folder
 from mdpseg.tables import results
 from mdpseg.tables.cells import Cell, PretrainingCell
 
@@ -153,8 +152,11 @@ def _pretrained(cell: PretrainingCell, asked_by: Cell, place: Place) -> Path:
 def _alone(out: Path) -> Iterator[None]:
     """Waits until no other process of the grid is at this run."""
     make_folder(out.parent)
-    with out.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    path = out.with_suffix(".lock")
+    with disk_faults_are_told(path):
+        file = path.open("w")
+    with file:
+        lock(file)
         yield
 
 
