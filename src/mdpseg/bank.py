@@ -26,7 +26,7 @@ def region_means(embeddings: Tensor, targets: Tensor, num_classes: int) -> tuple
     flat = embeddings.flatten(2).transpose(1, 2).reshape(-1, dim)  # [B*H*W, D]
     image = torch.arange(batch, device=targets.device).repeat_interleave(targets.shape[1:].numel())  # [B*H*W]
     labels = targets.reshape(-1)
-    counted = labels >= 0
+    counted = (labels >= 0) & (labels < num_classes)  # a 255 that was never encoded is no class of the next image
     cell = image[counted] * num_classes + labels[counted]  # [P]
     cells = torch.bincount(cell).nonzero()[:, 0]  # [R]
     place = cell.new_zeros(batch * num_classes).index_copy_(0, cells, torch.arange(len(cells), device=cell.device))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,7 +12,7 @@ import typer
 
 from mdpseg.class_commands import app as classes
 from mdpseg.data.commands import app as data
-from mdpseg.errors import UserError
+from mdpseg.errors import LACK_OF_MEMORY, UserError, is_lack_of_memory
 from mdpseg.tables.commands import app as tables
 
 app = typer.Typer(
@@ -139,7 +140,7 @@ def predict(
     from mdpseg.engine.predict import predict
 
     by = {"prototypes": prototypes or taxonomy is not None, "taxonomy": taxonomy}
-    overrides = [text for text in images if "=" in text and not Path(text).exists()]
+    overrides = [text for text in images if re.match(r"[\w.]+=", text) and not Path(text).exists()]
     patterns = [text for text in images if text not in overrides]
     masks = predict({"weights": weights, "images": patterns, "out": out, "opacity": opacity, **by}, overrides)
     typer.echo(f"{len(masks)} masks in {out}")
@@ -220,4 +221,9 @@ def main() -> None:
         if debug:
             raise
         print(f"mdpseg: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (MemoryError, RuntimeError) as error:
+        if debug or not is_lack_of_memory(error):
+            raise
+        print(f"mdpseg: {LACK_OF_MEMORY} ({' '.join(str(error).split()):.200})", file=sys.stderr)
         sys.exit(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +14,21 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+# What torch's allocators and its loader say; a worker that the system killed most likely had too much.
+_LACKS_MEMORY = re.compile(
+    r"out of memory|can't allocate memory|DataLoader worker .* (killed|exited unexpectedly)", re.S
+)
+LACK_OF_MEMORY = (
+    "there is not enough memory; set batch_size, augment.crop, workers or the scales of eval lower, or eval.window, "
+    "which takes large images in parts"
+)
+
+
+def is_lack_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python or torch means that the memory, of the machine or of its GPU, was too small."""
+    return isinstance(error, MemoryError) or _LACKS_MEMORY.search(str(error)) is not None
 
 
 class UserError(ValueError):

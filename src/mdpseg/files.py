@@ -6,14 +6,13 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from mdpseg.errors import UserError
 
 _TEMPORARY = ".tmp-"
-_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def write_whole(path: Path, write: Callable[[Path], object], keep: Path | None = None) -> None:
@@ -27,7 +26,7 @@ def write_whole(path: Path, write: Callable[[Path], object], keep: Path | None =
         keep: where the file goes that stood at ``path`` before; default: it is gone.
 
     Raises:
-        UserError: the disk is full, or ``path`` may not be written.
+        UserError: the disk is full, or ``path`` cannot be written.
     """
     temporary = _temporary(path)
     try:
@@ -40,7 +39,8 @@ def write_whole(path: Path, write: Callable[[Path], object], keep: Path | None =
             temporary.replace(path)
             _flush_folder(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(NotADirectoryError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -77,20 +77,20 @@ def make_folder(folder: Path) -> None:
 
 @contextmanager
 def disk_faults_are_told(path: Path) -> Iterator[None]:
-    """Turns what a full disk raises, in Python or below it, or one that may not be written to, into a message.
+    """Turns what a full disk raises, in Python or below it, or a path that cannot be written, into a message.
 
     Raises:
-        UserError: the disk is full, or ``path`` may not be written.
+        UserError: the disk is full, or ``path`` cannot be written.
     """
     try:
         yield
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in _FORBIDDEN and _is_beside(error.filename, path):
-            raise UserError(f"{path} cannot be written ({error.strerror}); choose another folder.") from error
         if _is_full_disk(error):
             raise UserError(
                 f"{path} cannot be written, the disk is full; make room there. What was written before is whole."
             ) from error
+        if isinstance(error, OSError) and (_is_beside(error.filename, path) or _is_beside(error.filename2, path)):
+            raise UserError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
         raise
 
 

@@ -24,8 +24,8 @@ def start_network(init: str, config: NetworkConfig | None, *, allow_partial: boo
 
     Args:
         init: ``scratch``; ``imagenet`` (the encoder's ImageNet weights: for tf_efficientnet_lite0 those inside the
-            package of the extra ``lite0``, else timm's download); the path of a weights file (encoder, decoder); or
-            that of another library's weights (encoder; see :mod:`mdpseg.foreign`).
+            package of the extra ``lite0``, else timm's download); a weights file or a run's folder (encoder,
+            decoder); or that of another library's weights (encoder; see :mod:`mdpseg.foreign`).
         config: the architecture; by default the small one, or that of the weights file.
         allow_partial: take from another library's file what there is, however little.
 
@@ -41,11 +41,12 @@ def start_network(init: str, config: NetworkConfig | None, *, allow_partial: boo
         network = SegmentationNetwork(config or NetworkConfig())
         _load_imagenet(network)
         return network
-    if is_foreign(Path(init)):
+    path = weights.file_of(init)
+    if is_foreign(path):
         network = SegmentationNetwork(config or NetworkConfig())
-        network.origin = load_encoder(network, Path(init), allow_partial)
+        network.origin = load_encoder(network, path, allow_partial)
         return network
-    found = weights.load(init, expected=weights.EXPECTED if _begins_as_safetensors(Path(init)) else _EXPECTED)
+    found = weights.load(path, expected=weights.EXPECTED if _begins_as_safetensors(path) else _EXPECTED)
     _check_same_architecture(init, found.network, config)
     network = SegmentationNetwork(config or found.network)
     body = {name: tensor for name, tensor in found.state.items() if not name.startswith("head.")}

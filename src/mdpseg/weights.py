@@ -97,13 +97,13 @@ def load(path: str | Path, *, expected: str = EXPECTED) -> Weights:
     """Reads a weights file. What its header claims is checked before any of it is allocated; nothing in it is run.
 
     Args:
-        path: the file.
+        path: the file, or the folder of a finished run.
         expected: what may stand there, for messages.
 
     Raises:
         UserError: there is no such file, it is not a weights file of mdpseg, or its tensors do not fit its network.
     """
-    path = Path(path)
+    path = file_of(path)
     if not path.is_file():
         raise UserError(f"No weights file at {path}; {expected}.")
     check_header(path)
@@ -122,6 +122,12 @@ def load(path: str | Path, *, expected: str = EXPECTED) -> Weights:
     parts = {name: tensors.pop(f"prototypes.{name}") for name in _PROTOTYPES if f"prototypes.{name}" in tensors}
     prototypes, present = parts.pop("vectors", None), parts.pop("present", None)
     return Weights(network, tensors, label_space, head, prototypes, present, parts, temperature, history)
+
+
+def file_of(path: str | Path) -> Path:
+    """The weights file of a run's folder; any other path as it is."""
+    path = Path(path)
+    return path / "weights.safetensors" if path.is_dir() else path
 
 
 def first_bytes(path: Path) -> bytes:

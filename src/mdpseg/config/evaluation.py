@@ -18,10 +18,16 @@ class EvalConfig(Settings):
     window: Positive | None = Field(None, description="Side of the sliding window in pixels; default: whole image.")
     stride: Positive | None = Field(None, description="Step of the window; default: 2/3 of it.")
     flip: bool = Field(False, description="Average with the mirrored image.")
-    scales: list[Annotated[float, Field(gt=0)]] = Field([1.0], min_length=1, description="Average over these scales.")
+    scales: list[Annotated[float, Field(gt=0, le=8)]] = Field(
+        [1.0], min_length=1, description="Average over these scales."
+    )
 
     @model_validator(mode="after")
     def _windows_touch(self) -> Self:
+        if self.window is None and self.stride is not None:
+            raise ValueError(
+                f"eval.stride is {self.stride}, and there is no window whose step it is; set eval.window too"
+            )
         if self.window is not None and self.stride is not None and self.stride > self.window:
             raise ValueError(
                 f"eval.stride is {self.stride}; expected at most window={self.window}, or gaps would be left"

@@ -27,7 +27,7 @@ class RunConfig(Settings):
     """What every training run has."""
 
     out: Path = Field(description="The run's folder; must not hold a run yet, unless it is resumed.")
-    seed: int = Field(0, ge=0, description="Fixes everything: start weights, draws, crops, mixing.")
+    seed: int = Field(0, ge=0, le=2**62, description="Fixes everything: start weights, draws, crops, mixing.")
     iterations: Positive = Field(description="Steps.")
     batch_size: Positive = Field(16, description="Images a step, over all devices.")
     workers: Annotated[int, Field(ge=0)] = Field(2, description="Processes that read and augment images.")
@@ -143,4 +143,9 @@ class FinetuneConfig(RunConfig):
         late = [at for at in self.evaluate_at if at <= 0 or at > max(1, self.iterations)]
         if late:
             raise ValueError(f"evaluate_at holds {late[0]:g}; expected a share (0..1] or at most {self.iterations}")
+        between = [at for at in self.evaluate_at if at > 1 and at != round(at)]
+        if between:
+            raise ValueError(
+                f"evaluate_at holds {between[0]:g}; expected a share (0..1] or a whole number of iterations"
+            )
         return self

@@ -13,7 +13,7 @@ from PIL import ExifTags, Image
 from torch import Tensor
 
 from mdpseg.config import DatasetConfig, FinetuneConfig, PretrainConfig
-from mdpseg.data.readers.decode import decode_photograph, read_bytes
+from mdpseg.data.readers.decode import DAMAGE, decode_photograph, read_bytes
 from mdpseg.data.readers.header import MOST_PIXELS, is_tiff
 from mdpseg.data.readers.tiff import Bands, NeedsSettingError, decode_tiff
 from mdpseg.errors import BadFileError, UserError
@@ -84,8 +84,11 @@ def _from_file(path: Path, bands: Bands) -> Tensor:
     content = read_bytes(path, "image")
     if not is_tiff(content):
         pixels = decode_photograph(content, path, "image")
-        with Image.open(io.BytesIO(content)) as picture:
-            return _upright(pixels, picture)
+        try:
+            with Image.open(io.BytesIO(content)) as picture:
+                return _upright(pixels, picture)
+        except DAMAGE:  # of what stands beside the pixels
+            return pixels.contiguous()
     try:
         return decode_tiff(content, path, "image", bands)
     except NeedsSettingError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,7 +51,8 @@ def start(paths: Sequence[Path], out: Path, target: str | None = None) -> list[s
         write_text(path, text)
     if chosen is None:
         said.append("With --target NAME it also writes a recipe to fine-tune on that one of them.")
-    return [*said, f"Wrote {', '.join(map(str, texts))}. Next: mdpseg data check {out}, mdpseg pretrain {out}"]
+    named = shlex.quote(str(out))
+    return [*said, f"Wrote {', '.join(map(str, texts))}. Next: mdpseg data check {named}; mdpseg pretrain {named}"]
 
 
 def _opened(dataset: Dataset) -> str:

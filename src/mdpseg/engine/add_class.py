@@ -13,6 +13,7 @@ from PIL import Image
 
 from mdpseg.data.image import as_pixels
 from mdpseg.data.readers.decode import IMAGE_SUFFIXES
+from mdpseg.data.readers.tiff import TIFF_SUFFIXES
 from mdpseg.errors import UserError
 from mdpseg.model import SegmentationModel
 
@@ -98,7 +99,7 @@ def _pairs(example: str) -> list[tuple[Path, Path]]:
     folder = Path(example)
     if folder.is_dir():
         there = sorted((folder / "images").glob("[!.]*"))  # hidden ones are those of a Mac, beside each file
-        images = [path for path in there if path.suffix.lower() in IMAGE_SUFFIXES]
+        images = [path for path in there if path.suffix.lower() in (*IMAGE_SUFFIXES, *TIFF_SUFFIXES)]
         if not images:
             raise UserError(f"{folder} has no images in {folder / 'images'}; expected images/NAME.jpg, masks/NAME.png.")
         pairs = [(path, folder / "masks" / f"{path.stem}.png") for path in images]

@@ -119,6 +119,11 @@ def _check_same_run(state: dict[str, Any], recipe: dict[str, Any], data: DataKey
                 f"The run in {config.out} has {setting} {before}, the recipe {now}; "
                 "resume with the same, or start in another folder."
             )
+    if config.iterations < state["step"]:
+        raise UserError(
+            f"The run in {config.out} is at step {state['step']}, and the recipe has iterations {config.iterations}; "
+            "resume with as many or more, or start in another folder."
+        )
     if len(state["classes"]) == len(data[0]) and state["classes"] != data[0]:
         before, now = next(pair for pair in zip(state["classes"], data[0], strict=True) if pair[0] != pair[1])
         raise UserError(

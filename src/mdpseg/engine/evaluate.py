@@ -142,6 +142,8 @@ def evaluate(config: EvaluateConfig | Mapping[str, Any] | str | Path, overrides:
     """
     config = load(config, EvaluateConfig, overrides)
     fabric = make_fabric(config.device, config.precision)
+    if config.out is not None and config.out.is_dir():
+        raise UserError(f"out={config.out} is a folder; name a file for the scores, such as {config.out}/scores.json.")
     network, names = load_classifier(config.weights)
     reader = open_dataset(config.dataset, config.data_root)
     if reader.classes != names:

@@ -29,6 +29,8 @@ from mdpseg.first_stage import start_network
 from mdpseg.objectives.finetune import Finetune
 from mdpseg.recipe import load
 
+_NAMED = 10  # classes in a line of the log
+
 
 @dataclass(frozen=True)
 class Finetuned:
@@ -95,7 +97,9 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
             temperature = config.classifier_temperature
             run.log("finding each class's prototype in the labelled images, where the classifier starts")
             window = config.eval.window
-            start_at_prototypes(network, reader, label_space, temperature, fabric.device, window, bad_files)
+            absent = start_at_prototypes(network, reader, label_space, temperature, fabric.device, window, bad_files)
+            if absent:
+                run.log(_without_example(absent, label_space.num_classes))
         start = train(
             objective,
             [reader],
@@ -120,3 +124,11 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
             run.console.print(scores[max(scores)].table())
         run.log(f"done in {seconds:.0f} s: {run.weights}")
     return Finetuned(run.path, run.weights, scores, seconds)
+
+
+def _without_example(absent: Sequence[str], classes: int) -> str:
+    """What the log says of classes that no label shows."""
+    if len(absent) == classes:
+        return "found no example of any class: is everything ignored in the masks?"
+    more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
+    return f"found no example of {', '.join(absent[:_NAMED])}{more}"

@@ -56,7 +56,7 @@ def _history_before(init: str, encoder: str, longest: int) -> History:
         return History(start="random weights", stages=[])
     if init == "imagenet":
         return History(start=_imagenet(encoder.removeprefix("tu-")), stages=[])
-    path = Path(init)
+    path = weights.file_of(init)
     unknown = History(start=f"{path.name:.300}, {_published_as(path.name)}whose data sets are not known", stages=[])
     if longest == 0 or not path.is_file() or is_foreign(path):
         return unknown

@@ -46,22 +46,46 @@ def predict(config: PredictConfig | Mapping[str, Any] | str | Path, overrides: S
     config = load(config, PredictConfig, overrides)
     model = _open(config)
     images = find_images(config.images)
-    for path in images:
-        if path.resolve() in {(config.out / f"{path.stem}{end}").resolve() for end in (".png", "_overlay.jpg")}:
-            raise UserError(f"{path} would be overwritten by its mask; choose another out folder than {config.out}.")
-    make_folder(config.out)
-    write_text(config.out / "classes.txt", "".join(f"{name}\n" for name in model.classes))
-    masks = []
+    classes = "".join(f"{name}\n" for name in model.classes)
+    _refuse_to_overwrite(images, config.out, classes)
+    masks: list[Path] = []
     with quick_inference(model.network):
         for path in track(images, "predicting", disable=len(images) < 2):
-            image = as_pixels(path, model.bands)  # [3, H, W]
-            seen = model.predict(image.permute(1, 2, 0).numpy(), eval=config.eval, probabilities=False)
+            try:
+                image = as_pixels(path, model.bands)  # [3, H, W]
+                seen = model.predict(image.permute(1, 2, 0).numpy(), eval=config.eval, probabilities=False)
+            except UserError as error:
+                done = f" {len(masks)} of {len(images)} masks were written before." if masks else ""
+                raise UserError(f"{error}{done}") from error
+            if not masks:  # from here on there is something to tell the classes of
+                make_folder(config.out)
+                write_text(config.out / "classes.txt", classes)
             mask = torch.from_numpy(seen.mask)
             masks.append(config.out / f"{path.stem}.png")
             write_mask(masks[-1], mask)
             shown = image.float().lerp(colour_mask(mask).float(), config.opacity).to(torch.uint8)
-            _write_picture(config.out / f"{path.stem}_overlay.jpg", shown)
+            _write_picture(_overlay_of(masks[-1]), shown)
     return masks
+
+
+def _overlay_of(mask: Path) -> Path:
+    return mask.with_name(f"{mask.stem}_overlay.jpg")
+
+
+def _refuse_to_overwrite(images: Sequence[Path], out: Path, classes: str) -> None:
+    """Refuses a folder that holds the images themselves, or masks and classes that are no earlier prediction's."""
+    given = {path.resolve(): path for path in images}
+    for path in images:
+        mask = out / f"{path.stem}.png"
+        for written in (mask, _overlay_of(mask)):
+            if written.resolve() in given:
+                lost = given[written.resolve()]
+                raise UserError(f"{lost} would be overwritten by a mask; choose another out folder than {out}.")
+        if mask.exists() and not _overlay_of(mask).exists():
+            raise UserError(f"{mask} is there, and no earlier prediction's; choose another out folder than {out}.")
+    listed = out / "classes.txt"
+    if listed.is_file() and listed.read_bytes() != classes.encode():
+        raise UserError(f"{listed} names other classes than the network's; choose another out folder than {out}.")
 
 
 def _open(config: PredictConfig) -> SegmentationModel:

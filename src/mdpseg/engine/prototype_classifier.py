@@ -29,7 +29,7 @@ def start_at_prototypes(
     device: torch.device,
     window: int | None = None,
     bad_files: BadFiles | None = None,
-) -> None:
+) -> list[str]:
     """Sets the classifier's rows to the class prototypes of the target's labelled images.
 
     The prototype is the method's two-step average (the normalised mean of the images' region embeddings), here of
@@ -44,6 +44,9 @@ def start_at_prototypes(
         device: where the network runs.
         window: side of the windows in pixels that larger images are taken in; default: whole.
         bad_files: takes note of images that cannot be read, which are left out; default: the first one stops.
+
+    Returns:
+        The classes of which no example was found.
     """
     classifier = network.classifier
     network.to(device).eval()
@@ -62,8 +65,9 @@ def start_at_prototypes(
             regions.append(found[0])
             classes.append(found[1])
     network.train()
+    names = label_space.class_names(label_space.datasets[0])
     if not regions:  # no image could be read
-        return
+        return names
     weight, bias = classifier.rows
     channels = weight.shape[1]
     every = torch.cat(classes)
@@ -72,6 +76,7 @@ def start_at_prototypes(
     rows = F.normalize(sums, dim=1) / (temperature * channels**0.5)  # a layer norm's output has length sqrt(C)
     weight[seen] = rows[seen]
     bias[seen] = 0
+    return [name for name, is_seen in zip(names, seen.tolist(), strict=True) if not is_seen]
 
 
 def _features(

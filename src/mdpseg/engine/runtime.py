@@ -7,7 +7,7 @@ import logging
 import os
 import warnings
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from lightning_fabric import Fabric
@@ -34,8 +34,10 @@ def make_fabric(device: Device, precision: Precision) -> Fabric:
         precision: of the forward pass (autocast); weights and losses stay float32.
 
     Raises:
-        UserError: the device asked for is not there.
+        UserError: the device asked for is not there, or the precision is none of these.
     """
+    if precision not in get_args(Precision):
+        raise UserError(f"precision is {precision!r:.60}; expected {', '.join(get_args(Precision))}.")
     chosen, which = _device(device)
     return Fabric(accelerator=chosen, devices=which, precision=_precision(precision, chosen))
 

@@ -27,14 +27,14 @@ def union_cross_entropy(
 
     Args:
         logits: [N, K], any float dtype (computed in float32).
-        targets: int64 [N] global ids, -1 counts for nothing.
+        targets: int64 [N] global ids, -1 counts for nothing, nor does any other that is no class's.
         label_space: the K classes.
         weights: float [N], each pixel's weight in the mean; default 1.
 
     Returns:
         A float32 scalar.
     """
-    counted = targets >= 0
+    counted = (targets >= 0) & (targets < label_space.num_classes)
     w = pixel_weights(weights, targets)
     compute = partial(_sum_and_gradient, targets=targets, weights=w, label_space=label_space)
     return weighted_mean(one_pass(compute, logits), w[counted])

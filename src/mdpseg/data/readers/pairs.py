@@ -136,12 +136,14 @@ class PairReader:
         """Complains about an image [3, H, W] and a mask of another height or width."""
         if image.shape[1:] != mask.shape:
             pair = self.pairs[index]
+            turned = tuple(image.shape[1:]) == (mask.shape[1], mask.shape[0])
+            hint = " (pixels are taken as stored; a camera's note that a photograph is to be turned is not followed)"
             raise BadFileError(
                 self.name,
                 pair.mask,
                 "size",
                 f"image {pair.image} is {_size(image)} (width x height), its mask {pair.mask} is {_size(mask)}",
-                "they must be equal, correct or remove the pair",
+                f"they must be equal, correct or remove the pair{hint if turned else ''}",
             )
 
     def read_mask(self, path: Path) -> Tensor:
