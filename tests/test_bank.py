@@ -260,3 +260,12 @@ def test_what_is_pushed_under_autocast_is_exact():
 def test_bad_settings(settings, message):
     with pytest.raises(ValueError, match=message):
         RegionBank(**({"size": 4, "dim": D, "num_classes": K} | settings))
+
+
+def test_a_label_that_is_no_class_s_is_not_one_of_the_next_image():
+    source = torch.Generator().manual_seed(0)
+    maps, targets = torch.randn(2, 4, 3, 3, generator=source), torch.randint(0, 2, (2, 3, 3), generator=source)
+    targets[0, 0] = -1
+    expected = region_means(maps, targets, 250)
+    found = region_means(maps, targets.where(targets >= 0, 255), 250)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))

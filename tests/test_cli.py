@@ -126,3 +126,35 @@ def test_the_public_names():
     with pytest.raises(AttributeError, match="nonsense"):
         mdpseg.nonsense  # noqa: B018
     assert cli.app.info.help
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you tried"),
+        RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB.\nSee documentation"),
+        RuntimeError("DataLoader worker (pid 17) is killed by signal: Killed. "),
+    ],
+    ids=str,
+)
+def test_a_lack_of_memory_is_one_message(error, monkeypatch, mdpseg_command):
+    def lacking(*_, **__):
+        raise error
+
+    monkeypatch.setattr(cli, "app", lacking)
+    code, out, err = mdpseg_command("pretrain", "r.yaml")
+    assert (code, out) == (2, "")
+    assert err.startswith("mdpseg: there is not enough memory; set batch_size")
+    assert err.count("\n") == 1
+    with pytest.raises(type(error)):
+        mdpseg_command("pretrain", "r.yaml", "--debug")
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch, mdpseg_command):
+    def broken(*_, **__):
+        raise RuntimeError("The size of tensor a (3) must match")
+
+    monkeypatch.setattr(cli, "app", broken)
+    with pytest.raises(RuntimeError, match="must match"):
+        mdpseg_command("pretrain", "r.yaml")

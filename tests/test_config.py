@@ -58,6 +58,21 @@ def test_an_evaluation_that_would_never_happen_is_refused(at):
         FinetuneConfig.model_validate(tiny.finetuning("a", iterations=10, evaluate_at=at))
 
 
+@pytest.mark.parametrize(
+    "settings, said",
+    [
+        ({"evaluate_at": [1.5]}, "1.5; expected a share"),
+        ({"eval": {"stride": 64}}, "no window whose step it is"),
+        ({"eval": {"scales": [75, 100]}}, "less than or equal to 8"),
+        ({"seed": 10**23}, "seed"),
+    ],
+    ids=str,
+)
+def test_values_that_mean_something_else(settings, said):
+    with pytest.raises(ValidationError, match=said):
+        FinetuneConfig.model_validate(tiny.finetuning("a", **{"iterations": 10, **settings}))
+
+
 @pytest.mark.parametrize("crop", [1, 33, 100])
 def test_crop_is_a_multiple_of_32(crop):
     with pytest.raises(ValidationError, match="multiple of 32"):

@@ -129,3 +129,9 @@ def test_the_seed_fixes_the_start():
         made.append(start_network("scratch", CONFIG).state_dict())
     same = [all(torch.equal(made[0][name], other[name]) for name in other) for other in made]
     assert same == [True, True, False]
+
+
+def test_a_run_s_folder_stands_for_its_weights(stored):
+    path, whole = stored
+    network = start_network(str(path.parent), CONFIG)
+    assert all(torch.equal(tensor, whole.state[name]) for name, tensor in network.state_dict().items())

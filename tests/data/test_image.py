@@ -88,3 +88,11 @@ def test_no_recipe_and_a_damaged_one_say_nothing(tmp_path):
     assert bands_of_recipe(tmp_path / "recipe.yaml") == Bands()
     (tmp_path / "recipe.yaml").write_text("{[")
     assert bands_of_recipe(tmp_path / "recipe.yaml") == Bands()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_a_broken_note_of_the_camera_is_no_fault_of_the_pixels(kind, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 10, 3), dtype=np.uint8)
+    path = tmp_path / f"a.{kind.lower()}"
+    Image.fromarray(pixels).save(path, kind, exif=b"Exif\0\0garbage!garbage!", lossless=True)
+    assert np.array_equal(as_pixels(path).permute(1, 2, 0).numpy(), pixels)

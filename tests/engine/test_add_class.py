@@ -135,3 +135,15 @@ def test_examples_are_the_tiffs_that_the_run_reads(pretrained, cups, tmp_path, m
     code, _, err = mdpseg_command("classes", "add", run, "mug", "--examples", pair, "--out", out)
     assert (code, err) == (0, "")
     assert SegmentationModel.from_run(out).prototypes.label_space.names[-1] == "mine/mug"
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_a_folder_s_tiffs_are_examples(pretrained, cups, tmp_path, mdpseg_command):
+    pytest.importorskip("rasterio")
+    with Image.open(cups / "images" / "0.jpg") as picture:
+        write_tiff(cups / "images" / "0.tif", np.moveaxis(np.array(picture), 2, 0))
+    (cups / "images" / "0.jpg").unlink()
+    out = tmp_path / "w.safetensors"
+    code, _, err = mdpseg_command("classes", "add", pretrained, "mug", "--examples", cups, "--out", out)
+    assert (code, err) == (0, "")
+    assert int(SegmentationModel.from_run(out).prototypes.examples[-1]) == 2

@@ -121,3 +121,10 @@ def test_in_bfloat16(finetuned):
     config = {"weights": str(finetuned / "weights.safetensors"), "dataset": tiny.toy("things", count=2), "workers": 0}
     exact, rough = (mdpseg.evaluate({**config, "precision": precision}) for precision in ("fp32", "bf16"))
     assert rough.pixel_accuracy == pytest.approx(exact.pixel_accuracy, abs=0.1)
+
+
+def test_a_folder_for_the_scores_is_refused_before_the_work(finetuned, tmp_path):
+    config = {"weights": finetuned, "dataset": tiny.toy("things", split="val"), "out": tmp_path}  # a run's folder, too
+    with pytest.raises(UserError, match=r"is a folder; name a file for the scores"):
+        mdpseg.evaluate(config)
+    assert mdpseg.evaluate({**config, "out": tmp_path / "scores.json"}).images == 8

@@ -74,3 +74,14 @@ def test_a_folder_of_one_s_own(tmp_path):
     result = mdpseg.finetune(tiny.finetuning(tmp_path / "run", train=entry, val=entry, iterations=1))
     assert list(result.scores[1].class_iou) == ["a", "b", "c"]
     assert result.scores[1].images == 3
+
+
+@pytest.mark.parametrize(
+    "ids, said",
+    [([0, 1, 255], "found no example of c"), ([255], "found no example of any class: is everything ignored")],
+)
+def test_classes_without_a_label_are_told(ids, said, tmp_path):
+    entry = tiny.image_folder(tmp_path / "data", ids, 2)
+    (tmp_path / "data" / "classes.txt").write_text("a\nb\nc\n")
+    out = mdpseg.finetune(tiny.finetuning(tmp_path / "run", train=entry, val=None, iterations=1)).out
+    assert said in (out / "log.txt").read_text()

@@ -192,3 +192,40 @@ def test_a_mac_s_hidden_files_are_no_images(tmp_path):
     for name in ("a.jpg", "._a.jpg"):
         (tmp_path / name).write_bytes(b"")
     assert find_images([str(tmp_path)]) == [tmp_path / "a.jpg"]
+
+
+def test_nothing_that_is_not_a_prediction_is_overwritten(finetuned, images, tmp_path):
+    out = tmp_path / "out"
+    first = run(finetuned, [images], out)
+    before = [mask.read_bytes() for mask in first]
+    assert [mask.read_bytes() for mask in run(finetuned, [images], out)] == before  # an earlier prediction is
+
+    (out / "b_overlay.jpg").unlink()  # as in a folder of true masks
+    with pytest.raises(UserError, match=r"b\.png is there, and no earlier prediction's"):
+        run(finetuned, [images], out)
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "classes.txt").write_text("a\nb\n")
+    with pytest.raises(UserError, match=r"classes\.txt names other classes than the network's"):
+        run(finetuned, [images], tmp_path / "dataset")
+    shutil.copy(images / "b.png", images / "a_overlay.jpg")
+    kept = (images / "a_overlay.jpg").read_bytes()
+    with pytest.raises(UserError, match=r"a_overlay\.jpg would be overwritten"):
+        run(finetuned, [images / "a.jpg", images / "a_overlay.jpg"], images)
+    assert (images / "a_overlay.jpg").read_bytes() == kept
+    assert sorted(file.name for file in (tmp_path / "dataset").iterdir()) == ["classes.txt"]
+
+
+def test_a_prediction_that_fails_leaves_whole_masks_or_nothing(finetuned, images, tmp_path):
+    (images / "a_damaged.png").write_bytes(b"no image")
+    with pytest.raises(UserError):
+        run(finetuned, [images / "a_damaged.png"], tmp_path / "never")
+    assert not (tmp_path / "never").exists()
+    with pytest.raises(UserError, match=r"1 of 3 masks were written before\.$"):
+        run(finetuned, [images], tmp_path / "out")
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["a.png", "a_overlay.jpg", "classes.txt"]
+
+
+def test_an_image_s_name_with_an_equals_sign_is_no_setting(finetuned, tmp_path, mdpseg_command):
+    code, _, err = mdpseg_command("predict", finetuned, f"{tmp_path}/c=d.jpg", "--out", tmp_path / "out")
+    assert code == 2
+    assert f"No image at '{tmp_path}/c=d.jpg'" in err

@@ -184,6 +184,17 @@ def test_a_run_is_not_resumed_as_another_one(override, named, tmp_path, pretrain
     assert {file.name: file.read_bytes() for file in out.iterdir() if file.name != "log.txt"} == before
 
 
+def test_a_run_is_not_resumed_to_fewer_steps_than_it_has(tmp_path):
+    content = tiny.pretraining(tmp_path / "run")
+    run("pretrain", content)
+    before = (tmp_path / "run" / "recipe.yaml").read_bytes()
+    with pytest.raises(UserError, match=r"is at step 3, and the recipe has iterations 2"):
+        run("pretrain", content, "resume=true", "iterations=2")
+    assert (tmp_path / "run" / "recipe.yaml").read_bytes() == before
+    run("pretrain", content, "resume=true", "iterations=4")
+    assert "s since it was resumed with torch" in (tmp_path / "run" / "README.md").read_text()
+
+
 def test_supervised_is_not_resumed_as_multihead(tmp_path):
     """Their tensors have the same names and shapes."""
     content = tiny.pretraining(tmp_path / "run", method={"objective": "supervised"})

@@ -58,6 +58,11 @@ def test_others_are_refused_with_what_is_possible(device, machine):
     assert not asked
 
 
+def test_a_precision_that_is_none_is_refused():
+    with pytest.raises(UserError, match="precision is 'fp16'; expected auto, fp32, bf16"):
+        make_fabric("cpu", "fp16")
+
+
 @pytest.mark.parametrize("precision, expected", [("auto", "32-true"), ("fp32", "32-true"), ("bf16", "bf16-mixed")])
 def test_a_gpu_that_only_emulates_bfloat16_is_not_given_it_unasked(precision, expected, machine, monkeypatch):
     asked = machine(1)

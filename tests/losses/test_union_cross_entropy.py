@@ -4,6 +4,7 @@ import torch.nn.functional as F
 
 from mdpseg import LabelSpace
 from mdpseg.losses import reduction, union_cross_entropy
+from mdpseg.losses.union_classification import union_classification
 
 from . import reference
 from .reference import assert_close_to, assert_matches, integers, value_and_gradients
@@ -75,3 +76,14 @@ def test_other_datasets_get_no_gradient():
     _, gradients = value_and_gradients(union_cross_entropy, inputs, **settings)
     assert gradients["logits"][:, : SPACE.offset("c")].abs().sum() == 0
     assert (gradients["logits"][:, SPACE.offset("c") :].abs() > 0).all()
+
+
+def test_ids_that_are_no_class_s_count_for_nothing():
+    """Such as a 255 that was never encoded."""
+    space = LabelSpace.concatenate({"a": ["p", "q"], "b": ["r"]})
+    logits, targets = torch.randn(6, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, -1, -1, 2])
+    expected = union_cross_entropy(logits, targets, space)
+    assert torch.equal(union_cross_entropy(logits, targets.where(targets >= 0, 255), space), expected)
+    features, weight, bias = torch.randn(6, 4), torch.randn(3, 4), torch.randn(3)
+    expected = union_classification(features, weight, bias, targets, space)
+    assert torch.equal(union_classification(features, weight, bias, targets.where(targets >= 0, 255), space), expected)

@@ -77,6 +77,8 @@ def test_sizes_that_differ(tmp_path):
     data = reader(tmp_path, np.zeros((5, 6)))
     with pytest.raises(UserError, match=r"image .*x\.jpg is 10x8 \(width x height\), its mask .*x\.png is 6x5"):
         data[0]
+    with pytest.raises(UserError, match=r"is 8x10; they .* \(pixels are taken as stored; a camera's note"):
+        reader(tmp_path, np.zeros((10, 8)))[0]
 
 
 def test_files_that_are_missing(tmp_path):
