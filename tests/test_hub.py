@@ -68,6 +68,18 @@ def test_the_card_says_what_is_known(finetuned, tmp_path):
     assert "- things: " in card
 
 
+def test_results_stand_in_the_order_of_their_iterations(finetuned, tmp_path):
+    run = shutil.copytree(finetuned, tmp_path / "run")
+    scores = run / "scores-3.json"
+    for file in set(run.glob("scores-*.json")) - {scores}:
+        file.unlink()
+    for iteration in (6000, 2000, 10000, 800):
+        shutil.copy(scores, run / f"scores-{iteration}.json")
+    (run / "scores-copy.json").touch()  # by hand: of no iteration
+    rows = section(HubNetwork.from_run(run).card, "Results").strip().splitlines()[2:]
+    assert [row.split()[1] for row in rows] == ["3", "800", "2000", "6000", "10000"]
+
+
 def test_what_nobody_stated_is_not_stated(finetuned, tmp_path):
     run = shutil.copytree(finetuned, tmp_path / "run")
     text = (run / "recipe.yaml").read_text().replace("reader: toy", "reader: folder")
@@ -93,6 +105,29 @@ def test_a_damaged_folder_is_refused(finetuned, tmp_path):
         HubNetwork.from_pretrained(str(tmp_path))
     with pytest.raises(UserError, match=r"holds no recipe.yaml|No weights file"):
         HubNetwork.from_run(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        b"---\ntags: [a\n---\n# x",
+        b"---\n- a\n---\n# x",
+        b"---\n1: a\n---\n# x",
+        b"# \xff",
+        b"---\n" + b"[" * 5000 + b"\n---\n",
+    ],
+)
+def test_a_card_that_cannot_be_read_is_none(card, finetuned, tmp_path):
+    HubNetwork.from_run(finetuned).save_pretrained(tmp_path)
+    (tmp_path / "README.md").write_bytes(card)
+    assert HubNetwork.from_pretrained(tmp_path).card == ""
+
+
+def test_a_misspelt_argument_is_refused(finetuned, tmp_path):
+    HubNetwork.from_run(finetuned).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"no argument 'revison'; it takes revision, cache_dir"):
+        HubNetwork.from_pretrained(tmp_path, revison="v1")
+    HubNetwork.from_pretrained(tmp_path, revision="v1")
 
 
 def test_no_such_repository(monkeypatch):

@@ -9,7 +9,12 @@ from mdpseg.errors import UserError
 from mdpseg.label_space import LabelSpace
 
 names = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=8)
-label_sets = st.dictionaries(names, st.lists(names, min_size=1, max_size=12, unique=True), min_size=1, max_size=4)
+label_sets = st.dictionaries(
+    names.filter(lambda name: "/" not in name),
+    st.lists(names, min_size=1, max_size=12, unique=True),
+    min_size=1,
+    max_size=4,
+)
 kinds = st.sampled_from(["class", "ignore", "private"])
 
 
@@ -72,4 +77,14 @@ def test_a_class_is_a_printable_name_or_refused(name):
     else:
         with pytest.raises(UserError) as error:
             LabelSpace({"d": [name]})
+        assert str(error.value).isprintable()
+
+
+@given(st.one_of(st.text(max_size=3), st.integers(), st.none(), st.sampled_from(["\x1b[31mred\x1b]0;x\x07", "x/y"])))
+def test_a_dataset_is_a_printable_name_without_a_slash_or_refused(name):
+    if isinstance(name, str) and name.strip() and name.isprintable() and "/" not in name:
+        assert LabelSpace({name: ["c"]}).names == [f"{name}/c"]
+    else:
+        with pytest.raises(UserError, match="expected a name in plain text") as error:
+            LabelSpace({name: ["c"]})
         assert str(error.value).isprintable()

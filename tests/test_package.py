@@ -11,10 +11,18 @@ from pathlib import Path
 import pytest
 from packaging.metadata import Metadata
 
+import mdpseg
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 pytestmark = pytest.mark.slow
+
+
+def test_completion_offers_the_public_face_and_imports_none_of_it():
+    program = "import mdpseg, sys; print(*dir(mdpseg), sep='\\n'); assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert {*mdpseg.__all__, "weights", "__version__"} <= {*done.stdout.split()}
 
 
 @pytest.fixture(scope="module")

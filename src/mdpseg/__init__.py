@@ -38,3 +38,7 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"mdpseg.{name}")
     raise AttributeError(f"module 'mdpseg' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:  # what completion offers
+    return sorted({*globals(), *_HOME, *_MODULES})

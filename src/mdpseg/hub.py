@@ -17,6 +17,7 @@ from mdpseg.network import SegmentationNetwork
 from mdpseg.weights import Weights
 
 WEIGHTS = "weights.safetensors"
+_OPTIONS = ("revision", "cache_dir", "force_download", "local_files_only", "token")
 
 # A refusal by the hub and its bases: with them, a server that does not answer (requests' error in old versions of
 # huggingface_hub, httpx's in new ones).
@@ -71,11 +72,15 @@ class HubNetwork(ModelHubMixin, library_name="mdpseg", tags=["image-segmentation
 
         Args:
             name: either's name.
-            arguments: those of ``ModelHubMixin.from_pretrained``, such as ``revision`` and ``token``.
+            arguments: ``revision``, ``cache_dir``, ``force_download``, ``local_files_only`` and ``token``, as in
+                ``ModelHubMixin.from_pretrained``.
 
         Raises:
-            UserError: it is not to be had, or no weights of mdpseg.
+            UserError: it is not to be had, or no weights of mdpseg; or there is no such argument.
         """
+        unknown = [argument for argument in arguments if argument not in _OPTIONS]
+        if unknown:  # a misspelt revision would give another one's weights
+            raise UserError(f"from_pretrained has no argument {unknown[0]!r}; it takes {', '.join(_OPTIONS)}.")
         try:  # not by the mixin's own method, which would parse a config.json that nothing here needs
             return cls._from_pretrained(model_id=str(name), **arguments)
         except _NOT_TO_BE_HAD as error:
@@ -124,8 +129,7 @@ class HubNetwork(ModelHubMixin, library_name="mdpseg", tags=["image-segmentation
         folder = Path(model_id)
         if folder.is_dir():
             return cls(weights.load(folder / WEIGHTS), _card_in(folder / "README.md"))
-        wanted = ("revision", "cache_dir", "force_download", "local_files_only", "token")
-        options = {name: arguments[name] for name in wanted if name in arguments}
+        options = {name: arguments[name] for name in _OPTIONS if name in arguments}
         stored = weights.load(Path(hf_hub_download(model_id, WEIGHTS, **options)))
         try:
             card = _card_in(Path(hf_hub_download(model_id, "README.md", **options)))
@@ -135,7 +139,13 @@ class HubNetwork(ModelHubMixin, library_name="mdpseg", tags=["image-segmentation
 
 
 def _card_in(file: Path) -> str:
-    return ModelCard(file.read_text(encoding="utf-8")).text.strip() + "\n" if file.is_file() else ""
+    """A card's text without its header; nothing where there is no card, or none that can be read."""
+    if not file.is_file():
+        return ""
+    try:
+        return str(ModelCard(file.read_text(encoding="utf-8")).text).strip() + "\n"
+    except Exception:  # what a header may hold raises many kinds, and the weights are good without a card
+        return ""
 
 
 def _short(error: BaseException) -> str:

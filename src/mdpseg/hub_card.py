@@ -170,9 +170,9 @@ def _licence(line: str) -> tuple[str, str]:
 
 def _results(run: Path) -> str:
     rows = []
-    for file in sorted(run.glob("scores-*.json"), key=lambda file: len(file.name)):
-        scores = json.loads(file.read_text(encoding="utf-8"))
-        iteration = file.stem.removeprefix("scores-")
+    found = {file.stem.removeprefix("scores-"): file for file in run.glob("scores-*.json")}
+    for iteration in sorted(filter(str.isdecimal, found), key=int):
+        scores = json.loads(found[iteration].read_text(encoding="utf-8"))
         rows.append(
             f"| {iteration} | {100 * scores['mean_iou']:.2f} | {100 * scores['pixel_accuracy']:.2f} "
             f"| {scores['images']} |"

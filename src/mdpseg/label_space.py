@@ -36,6 +36,10 @@ def unlabelled_targets(mask: Tensor, ignore_index: int = 255) -> Tensor:
     return torch.where(mask == ignore_index, _IGNORED, UNLABELLED)
 
 
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and bool(name.strip()) and name.isprintable()
+
+
 class LabelSpace:
     """The classes of several datasets, laid end to end.
 
@@ -83,14 +87,17 @@ class LabelSpace:
                 count for nothing. ``private``: a class, but never a negative for pixels of other datasets.
 
         Raises:
-            UserError: a label set is empty, too long, or names a class twice; a catch-all that is not a class.
+            UserError: a label set is empty, too long, or names a class twice; a name that is not plain text, or of a
+                dataset with "/"; a catch-all that is not a class.
         """
         return cls(classes, catch_alls, catch_all_as)
 
     def _check(self) -> None:
         if not self._classes:
             raise UserError("A label space needs at least one dataset; none was given.")
-        for dataset, names in self._classes.items():
+        for dataset, names in self._classes.items():  # they may come from the header of somebody's weights file
+            if not _is_name(dataset) or "/" in dataset:  # the first "/" of a full name ends its dataset
+                raise UserError(f"A dataset is called {dataset!r:.60}; expected a name in plain text, without '/'.")
             if not names:
                 raise UserError(f"Dataset {dataset!r} has no classes; give it at least one class name.")
             if len(names) > 255:
@@ -98,8 +105,8 @@ class LabelSpace:
                     f"Dataset {dataset!r} has {len(names)} classes; masks of 8 bits hold at most 255 (255 itself is "
                     "'ignored')."
                 )
-            for name in names:  # they may come from the header of somebody's weights file
-                if not isinstance(name, str) or not name.strip() or not name.isprintable():
+            for name in names:
+                if not _is_name(name):
                     raise UserError(f"Dataset {dataset!r} has a class {name!r:.60}; expected a name in plain text.")
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:

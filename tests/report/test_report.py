@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import shutil
 
@@ -11,6 +12,8 @@ from mdpseg.report.compare import differing, repetitions
 from mdpseg.report.page import report_page
 from mdpseg.report.read import read_run
 from mdpseg.tables.statistics import estimate
+from mdpseg.weights import load
+from tests.data.readers.files import write_image, write_mask
 
 
 @pytest.fixture
@@ -82,6 +85,39 @@ def test_names_from_files_stay_text(three, tmp_path):
     page = build_report(three[:1], images=0, out=tmp_path / "page.html").read_text()
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)" in page
+
+
+def test_names_that_are_not_utf_8(finetuned, tmp_path):
+    odd = os.fsdecode(b"B\xe4r")
+    run, other = (shutil.copytree(finetuned, tmp_path / name) for name in ("run", odd))
+    (other / "weights.safetensors").unlink()  # safetensors itself needs UTF-8
+    write_image(run / f"images/{odd}.jpg", 40, 48)
+    write_mask(run / f"masks/{odd}.png", [0, 1, 2], 40, 48)
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    classes = load(run / "weights.safetensors").label_space.class_names("things")
+    recipe["val"] = {"name": "things", "reader": "folder", "images": "images", "masks": "masks", "classes": classes}
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    page = build_report([run, other], [f"data_root={run}"], out=tmp_path / "page.html").read_text()
+    assert page.count(r"<p>B\udce4r: mIoU") == 1
+    assert r"<h1>Run report: run, B\udce4r</h1>" in page
+
+
+@pytest.mark.parametrize(
+    "given, shown",
+    [
+        ({"reader": "shards", "url": "http://host/shards"}, "http://host/shards"),
+        ({"reader": "folder", "images": "i", "masks": "m", "classes": ["a"]}, "i, m"),
+        ({"reader": "folder", "path": "d"}, "d"),
+        ({"reader": "folder", "path": "B\udce4r"}, r"B\udce4r"),
+        ({"reader": "huggingface", "hf": {"hub": "owner/name"}}, "owner/name"),
+    ],
+)
+def test_where_the_data_is(given, shown, three):
+    recipe = yaml.safe_load((three[0] / "recipe.yaml").read_text())
+    (three[0] / "recipe.yaml").write_text(yaml.safe_dump(recipe | {"train": {"name": "mine", **given}}))
+    page = report_page([read_run(three[0])], {})
+    assert page.encode()  # it can be written
+    assert f"<td>mine</td><td>{given['reader']}</td><td>{shown}</td><td>train</td>" in page
 
 
 def test_a_run_that_still_goes_on(three, tmp_path):

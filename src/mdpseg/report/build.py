@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mdpseg.errors import UserError
+from mdpseg.errors import UserError, printable
 from mdpseg.files import write_text
 from mdpseg.report.judged import judge
 from mdpseg.report.page import report_page
@@ -38,7 +38,7 @@ def build_report(
         raise UserError(f"{twice[0]} is named more than once; name each run once.")
     runs = [read_run(folder, overrides) for folder in folders]
     times = Counter(run.name for run in runs)
-    runs = [replace(run, name=str(run.folder)) if times[run.name] > 1 else run for run in runs]
+    runs = [replace(run, name=printable(str(run.folder))) if times[run.name] > 1 else run for run in runs]
     judgements = {run.name: judge(run, images) if images else None for run in runs}
     out = out or folders[0] / "report.html"
     try:

@@ -14,6 +14,7 @@ from mdpseg.data.draws import generator
 from mdpseg.data.open import open_dataset
 from mdpseg.engine.evaluate import load_classifier
 from mdpseg.engine.inference import class_ids
+from mdpseg.errors import printable
 from mdpseg.metrics import ConfusionMatrix
 from mdpseg.pages.picture import data_uri, fit
 from mdpseg.palette import colour_mask
@@ -95,7 +96,7 @@ def judge(run: Run, images: int) -> Judgement | None:
         sample = reader[index]
         pictures = sample.image, colour_mask(sample.mask), colour_mask(predictions[index])
         image, truth, predicted = (data_uri(fit(p, _SIDE)) for p in pictures)
-        return Judged(sample.id, iou, (image, truth, predicted))
+        return Judged(printable(sample.id), iou, (image, truth, predicted))
 
     worst = [picture(*entry) for entry in ranked[:shown]]
     best = [picture(*entry) for entry in ranked[::-1][: min(shown, len(ranked) - len(worst))]]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from mdpseg.config import PretrainConfig
+from mdpseg.config import DatasetConfig, PretrainConfig
+from mdpseg.errors import printable
 from mdpseg.pages.document import document
 from mdpseg.recipe import dump
 from mdpseg.report.charts import legend, line_chart, run_colours
@@ -193,9 +194,16 @@ def _data(runs: Sequence[Run]) -> str:
         for purpose, data in used:
             part = data.subset
             limits = [str(v) for v in (part.list, part.fraction, part.count) if v is not None]
-            where = f"world {data.world}, {data.count} images" if data.reader == "toy" else str(data.path)
-            rows.append([run.name, purpose, data.name, data.reader, where, data.split, ", ".join(limits) or "all"])
+            told = [data.name, data.reader, _where(data), data.split, ", ".join(limits) or "all"]
+            rows.append([run.name, purpose, *told])
     return _table(["run", "", "dataset", "reader", "where", "split", "part"], rows, "data")
+
+
+def _where(data: DatasetConfig) -> str:
+    if data.reader == "toy":
+        return f"world {data.world}, {data.count} images"
+    places = (data.path, data.url, data.hf and data.hf.hub, data.images, data.masks)
+    return printable(", ".join(str(place) for place in places if place))
 
 
 def _recipe(run: Run) -> str:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from mdpseg.config import FinetuneConfig, PretrainConfig
 from mdpseg.engine.run_folder import read_records
-from mdpseg.errors import UserError
+from mdpseg.errors import UserError, printable
 from mdpseg.recipe import flat, load_any
 
 _KINDS: Mapping[str, type[BaseModel]] = {"datasets": PretrainConfig, "train": FinetuneConfig}
@@ -85,7 +85,11 @@ def read_run(folder: Path, overrides: Sequence[str] = ()) -> Run:
         if step.isdigit():
             scores[int(step)] = _scores(file)
     return Run(
-        folder.resolve().name, folder, config, read_records(folder / "metrics.jsonl"), dict(sorted(scores.items()))
+        printable(folder.resolve().name),
+        folder,
+        config,
+        read_records(folder / "metrics.jsonl"),
+        dict(sorted(scores.items())),
     )
 
 

@@ -36,6 +36,28 @@ def test_pairs_and_ids(root):
     assert (data.name, data.catch_all) == ("folder", None)
 
 
+def test_the_suffix_of_a_mask_may_be_of_any_case(root):
+    for old, new in (("a.png", "a.PNG"), ("town/c.1.png", "town/c.1.Png")):
+        (root / "masks" / old).rename(root / "masks" / new)
+    assert [pair.mask.name for pair in read(root).pairs] == ["a.PNG", "b.png", "d.png", "c.1.Png"]
+    assert read(root)[0].mask.flatten()[:4].tolist() == [0, 1, 2, 255]
+
+
+def test_of_several_masks_the_one_that_counts(root):
+    listed = write_lines(root / "list.txt", ["a", "b"])  # whoever lists images means these
+    write_mask(root / "masks/a.PNG", [1])
+    for name in ("b.TIF", "b.tif"):
+        Image.fromarray(np.zeros((8, 10), np.uint8)).save(root / "masks" / name, "TIFF")
+    masks = [pair.mask.name for pair in read(root, subset={"list": listed}).pairs]
+    assert masks == ["a.png", "b.tif"]
+
+
+def test_masks_behind_a_link(root):
+    (root / "masks/town").rename(root / "elsewhere")
+    (root / "masks/town").symlink_to(root / "elsewhere")
+    assert read(root)[3].mask.flatten()[:4].tolist() == [0, 1, 2, 255]
+
+
 def test_class_file_name_and_catch_all(root):
     classes = write_lines(root / "classes.txt", ["sky", "car", "road"])
     data = read(root, classes, name="streets", catch_all="sky")

@@ -105,6 +105,12 @@ def test_parquet(tmp_path):
     assert holds(HuggingFace(one, "any", cache=cache, **COLUMNS), 1, 4)
 
 
+def test_a_path_is_no_pattern(tmp_path):
+    root = parquet(tmp_path / "p [1]*")
+    assert holds(HuggingFace(root, "train", cache=tmp_path / "cache", **COLUMNS))
+    assert holds(HuggingFace(root, "train", cache=tmp_path / "stream", stream=COUNT, **COLUMNS))
+
+
 def test_subsets_and_classes_of_the_recipe(tmp_path):
     saved(tmp_path / "one")
     (tmp_path / "list.txt").write_text("00000003\n00000001\n")

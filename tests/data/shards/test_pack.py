@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import signal
 import time
@@ -13,6 +14,7 @@ import mdpseg
 from mdpseg.data.open import open_dataset
 from mdpseg.data.readers import Folder
 from mdpseg.data.readers.unlabelled import Images, Unlabelled
+from mdpseg.data.shards.index import parse
 from mdpseg.data.shards.pack import STATE, pack
 from mdpseg.data.shards.reader import Shards
 from mdpseg.errors import UserError
@@ -58,6 +60,29 @@ def test_what_is_packed_is_what_is_read(tmp_path):
     assert len(list((tmp_path / "out").glob("*.tar"))) > 1
     part = {"fraction": 0.5, "seed": 3}
     same(Shards(tmp_path / "out", subset=part), opened(tmp_path / "d", subset=part))
+
+
+def test_names_that_are_not_utf_8(tmp_path):
+    reader = folder(tmp_path / "d", names=[os.fsdecode(b"B\xe4r"), "ü", "z"], count=3)
+    for _ in range(2):  # the second has nothing to do
+        pack(reader, tmp_path / "out", shard_bytes=5000, workers=0)
+    same(Shards(tmp_path / "out", name="mine"), reader)
+    index = tmp_path / "out" / "index.json"
+    index.unlink()
+    same(Shards(tmp_path / "out", name="mine", classes=["a", "b"]), reader)  # the shards alone hold the names too
+
+
+def test_an_index_of_version_0_1_is_the_same(tmp_path):
+    reader = folder(tmp_path / "d", names=["ü %2E", "町/1"], count=2)
+    made = pack(reader, tmp_path / "out", workers=0)
+    file = tmp_path / "out" / "index.json"
+    content = file.read_bytes()
+    old = content.decode("unicode_escape")  # it wrote names as they are
+    assert content.isascii()
+    assert "町/1" in old
+    assert parse(content, "new") == parse(old.encode(), "old") == made
+    file.write_text(old, encoding="utf-8")
+    assert pack(reader, tmp_path / "out", workers=0) == made  # nothing to do
 
 
 def test_images_keep_their_bytes_and_masks_are_ids(tmp_path):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from mdpseg.data.readers.subset import read_lines
 from mdpseg.errors import UserError
-from mdpseg.files import write_text
+from mdpseg.files import disk_faults_are_told, write_text
 
 _VOC = Path("VOCdevkit") / "VOC2012"
 _RELEASE = Path("benchmark_RELEASE") / "dataset"
@@ -41,7 +41,7 @@ def add_to_voc(out: Path) -> str:
         A message of what was made.
 
     Raises:
-        UserError: a file of SBD cannot be read.
+        UserError: a file of SBD cannot be read, or the disk is full.
     """
     voc, release = out / _VOC, out / _RELEASE
     lists = voc / "ImageSets" / "Segmentation"
@@ -52,12 +52,13 @@ def add_to_voc(out: Path) -> str:
     if not masks.is_dir():
         unfinished = voc / ".unpacking-aug"
         shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir()
-        for key in sorted(theirs):
-            Image.fromarray(_read_mat(release / "cls" / f"{key}.mat")).save(unfinished / f"{key}.png")
-        for key in sorted(train):
-            shutil.copyfile(voc / "SegmentationClass" / f"{key}.png", unfinished / f"{key}.png")
-        unfinished.rename(masks)
+        with disk_faults_are_told(masks):
+            unfinished.mkdir()
+            for key in sorted(theirs):
+                Image.fromarray(_read_mat(release / "cls" / f"{key}.mat")).save(unfinished / f"{key}.png")
+            for key in sorted(train):
+                shutil.copyfile(voc / "SegmentationClass" / f"{key}.png", unfinished / f"{key}.png")
+            unfinished.rename(masks)
     write_text(lists / "train_aug.txt", "".join(f"{key}\n" for key in sorted(train | theirs)))
     return f"{masks}: {len(train)} masks of VOC, {len(theirs)} of SBD"
 

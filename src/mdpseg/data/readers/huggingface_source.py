@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,9 +53,8 @@ def open_rows(source: str | Path, split: str, stream: bool, cache: str | Path | 
         saved = datasets.load_from_disk(str(source))
         return saved.to_iterable_dataset() if stream else saved
     files = _parquet_files(source, split, name)
-    return datasets.load_dataset(
-        "parquet", data_files=[str(file) for file in files], split="train", streaming=stream, cache_dir=cache_dir
-    )
+    patterns = [glob.escape(str(file)) for file in files]  # what `datasets` takes them for
+    return datasets.load_dataset("parquet", data_files=patterns, split="train", streaming=stream, cache_dir=cache_dir)
 
 
 def _parquet_files(source: Path, split: str, name: str) -> list[Path]:

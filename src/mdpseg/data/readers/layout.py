@@ -119,9 +119,12 @@ def side_by_side(name: str, images: Path, masks: Path, layout: str, tiff: bool =
     """
     for folder in (images, masks):
         need_folder(name, folder, layout)
-    tiffs = {path.with_suffix(""): path for path in files_below(masks, TIFF_SUFFIXES)} if tiff else {}
+    files = files_below(masks, MASK_SUFFIXES if tiff else MASK_SUFFIXES[:1])
+    # the last one counts: a TIFF before a PNG, then .png before .PNG
+    files.sort(key=lambda file: file.suffix.lower() in TIFF_SUFFIXES)
+    found = {file.with_suffix(""): file for file in files}
     return [
-        Pair(key, image, tiffs.get(masks / key, masks / f"{key}.png"))
+        Pair(key, image, found.get(masks / key, masks / f"{key}.png"))
         for key, image in images_by_id(name, images, layout, tiff).items()
     ]
 

@@ -82,7 +82,7 @@ class Index:
     fingerprint: str | None = None
 
     def write(self, path: Path) -> None:
-        """Writes it whole, one image a line."""
+        """Writes it whole, one image a line; in ASCII, because names of files need not be UTF-8."""
         head = {
             "format": _FORMAT,
             "dataset": self.dataset,
@@ -91,7 +91,7 @@ class Index:
             "fingerprint": self.fingerprint,
             "columns": "id, shard, offset, length and CRC-32 of the image, then of the mask",
         }
-        lines = [f'"{key}": {json.dumps(value, ensure_ascii=False)},' for key, value in head.items()]
+        lines = [f'"{key}": {json.dumps(value)},' for key, value in head.items()]
         write_text(
             path, "\n".join(["{", *lines, f'"shards": {_list(self.shards)},', f'"rows": {_list(self.rows)}', "}\n"])
         )
@@ -102,7 +102,7 @@ def _list(rows: Sequence[Shard] | Sequence[Row]) -> str:
         values: Sequence[Any] = row
         if isinstance(row, Row):
             values = [row.id, row.shard, *row.image, *(row.mask or ())]
-        return json.dumps(list(values), ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(list(values), separators=(",", ":"))
 
     return "[\n" + ",\n".join(flat(row) for row in rows) + "\n]"
 

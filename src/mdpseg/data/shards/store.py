@@ -74,7 +74,7 @@ class LocalShards:
                 "each kind into a folder of its own and name one of them."
             )
         index = scan(shards, name)
-        with suppress(OSError):  # in others' folders it stays in memory
+        with suppress(OSError, UserError):  # in others' folders it stays in memory
             index.write(self.location / NAME)
         return index
 
