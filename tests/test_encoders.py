@@ -5,8 +5,11 @@ import timm
 import torch
 import torch.nn.functional as F
 
-from mdpseg.config import NetworkConfig
+from mdpseg.config import EvalConfig, NetworkConfig
 from mdpseg.encoders import TokenPyramid, check_known, traits
+from mdpseg.engine.embedder import Embedder
+from mdpseg.engine.inference import class_ids, class_scores
+from mdpseg.engine.runtime import make_fabric
 from mdpseg.errors import UserError
 from mdpseg.network import SegmentationNetwork
 
@@ -128,3 +131,22 @@ def test_an_encoder_of_one_size_says_so():
             UserError, match=r"made for 160 x 160 pixels and did not take 64 x 64; set augment.crop=160"
         ):
             made(torch.zeros(1, 3, 64, 64))
+        with pytest.raises(UserError, match=r"did not take 160 x 416; .*eval.window=160"):
+            made.logits(torch.zeros(1, 3, 100, 400))
+
+
+@pytest.mark.skipif(not timm.is_model("test_coatnet"), reason="this timm has no test_coatnet")
+def test_an_encoder_of_one_size_takes_smaller_images_and_windows():
+    made = network("test_coatnet").eval()
+    image = torch.randint(0, 256, (3, 100, 400), dtype=torch.uint8)
+    padded = F.pad(image[None, :, :, :160].float(), (0, 0, 0, 60), value=float(made.mean.mean() * 255))
+    with torch.no_grad():
+        expected = F.interpolate(made(padded), (160, 160), mode="bilinear")[0, :, :100]
+        assert torch.allclose(made.logits(image[None, :, :, :160])[0], expected, atol=1e-5)
+    config = EvalConfig(window=160, stride=120)
+    scores = class_scores(made, image, config)
+    assert torch.allclose(scores[:, :, :120], expected[:, :, :120], atol=1e-5)  # where no other window is
+    assert torch.equal(class_ids(made, image, config), scores.argmax(0))
+    embedder = Embedder(made, make_fabric("cpu", "fp32"))
+    assert embedder.stride == 4
+    assert embedder(image[:, :, :130]).shape[1:] == (25, 33)

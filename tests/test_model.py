@@ -88,6 +88,29 @@ def test_a_dataset_with_a_plus_in_its_name():
     given = weights.Weights(**{**vars(stored()), "label_space": space})
     model = SegmentationModel(given, make_fabric("cpu", "fp32"), "voc+aug")
     assert model.classes == ["a", "b"]
+    joined = SegmentationModel(given, make_fabric("cpu", "fp32"))
+    assert joined.taxonomy == "voc+aug+voc"
+    assert joined.with_taxonomy("voc+voc+aug").classes == ["voc/c", "voc/d", "voc/e", "voc+aug/a", "voc+aug/b"]
+    examples = [(pixels(), region(0, 20, 0, 20))]
+    assert joined.add_class("mug", examples).classes == [*joined.classes, "mine/mug"]
+    assert model.add_class("mug", examples, "voc+aug").classes == ["a", "b", "mug"]
+    for wrong, message in {"voc+aug+voc+aug": "names 'voc\\+aug' more than", "voc+agu": "of 'agu'"}.items():
+        with pytest.raises(UserError, match=message):
+            model.with_taxonomy(wrong)
+
+
+def test_the_longest_name_that_fits_is_taken_but_a_view_stays_what_it_is():
+    space = LabelSpace.concatenate({"voc": ["a", "b"], "voc+sbd": ["c"], "sbd": ["d", "e"]})
+    given = weights.Weights(**{**vars(stored()), "label_space": space, "present": torch.ones(5, dtype=torch.bool)})
+    model = SegmentationModel(given, make_fabric("cpu", "fp32"))
+    assert model.with_taxonomy("voc+sbd").classes == ["c"]
+    assert model.with_taxonomy("voc+sbd+sbd").classes == ["voc+sbd/c", "sbd/d", "sbd/e"]
+    examples = [(pixels(), region(0, 20, 0, 20))]
+    # by its text, this view would be another one
+    joined = model.with_taxonomy("voc").add_class("mug", examples, "sbd")
+    assert joined.taxonomy == "voc+sbd"
+    grown = joined.add_class("cup", examples, "sbd").classes
+    assert grown == ["voc/a", "voc/b", "sbd/d", "sbd/e", "sbd/mug", "sbd/cup"]
 
 
 def test_lists_keep_their_order_and_batches_change_nothing(model):
@@ -259,6 +282,19 @@ def test_a_region_smaller_than_a_cell(model):
     assert torch.allclose(grown.prototypes.vectors[-1], model.embed(pixels())[:, 2, 3], atol=1e-5)
 
 
+@pytest.mark.parametrize("most", [0, 16 * 13 * 18, 10**9])  # none, the first, all
+def test_examples_whose_embeddings_are_not_kept_give_the_same_class(most, model, monkeypatch):
+    examples = [(pixels(seed=n), region(8, 32 + n, 4, 40)) for n in range(3)]
+    expected, seen = model.add_class("mug", examples).prototypes, []
+    monkeypatch.setattr("mdpseg.model.MOST_KEPT", most)
+    embed = Embedder.__call__
+    monkeypatch.setattr(Embedder, "__call__", lambda self, image: seen.append(image) or embed(self, image))
+    found = model.add_class("mug", iter(examples)).prototypes
+    assert len(seen) == {0: 6, 10**9: 3}.get(most, 5)
+    assert torch.allclose(found.vectors[-1], expected.vectors[-1], atol=1e-6)
+    assert torch.allclose(found.offsets, expected.offsets, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     "name, examples, dataset, message",
     [
@@ -291,6 +327,8 @@ def test_save_and_read_back(model, tmp_path):
     assert not weights.load(tmp_path / "plain.safetensors").added
     with pytest.raises(UserError, match="no folder"):
         model.save(tmp_path / "none" / "w.safetensors")
+    with pytest.raises(UserError, match="is a folder; name the file"):
+        model.save(tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["RGB", "L", "RGBA", "P", "CMYK"])

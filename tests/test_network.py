@@ -73,6 +73,11 @@ def test_decoder_channels_are_refused_where_each_stage_has_its_own(decoder):
         network(decoder=decoder, decoder_channels=32)
 
 
+def test_a_number_of_channels_that_a_decoder_does_not_take_is_named():
+    with pytest.raises(UserError, match=r"^decoder_channels=48, decoder fpn and encoder \S+ do not go together: .*48"):
+        network(decoder="fpn", decoder_channels=48)
+
+
 @pytest.mark.parametrize("decoder, stride, side", [("deeplabv3", 8, 8), ("deeplabv3", 16, 4)])
 def test_output_stride_is_that_of_the_last_map(decoder, stride, side):
     made = network(decoder=decoder, output_stride=stride).eval()

@@ -19,7 +19,7 @@ from mdpseg.config import EvalConfig, PretrainConfig, TiffConfig
 from mdpseg.data.image import ImageLike, as_pixels, bands_of_recipe
 from mdpseg.data.readers.tiff import Bands
 from mdpseg.engine.embedder import Embedder
-from mdpseg.engine.examples import Example, make_example, winning_offset
+from mdpseg.engine.examples import MOST_KEPT, Example, make_example, margins_over, winning_offset
 from mdpseg.engine.runtime import Device, Precision, make_fabric
 from mdpseg.engine.segment import Segmentation, segment
 from mdpseg.errors import UserError
@@ -57,7 +57,7 @@ class SegmentationModel:
         built = stored.build().to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._base = built.requires_grad_(False)
         self.embedder = Embedder(self._base, fabric)
-        self._set_view(taxonomy)
+        self._set_view(self._datasets_of(taxonomy))
 
     @classmethod
     def from_run(
@@ -118,18 +118,21 @@ class SegmentationModel:
         Raises:
             UserError: it is not one of them, or the network is a fine-tuned one.
         """
-        self._known_prototypes()
-        return self._with(self.prototypes, taxonomy)
+        return self._with(self._known_prototypes(), self._datasets_of(taxonomy))
 
-    def _set_view(self, taxonomy: str | None) -> None:
+    def _datasets_of(self, taxonomy: str | None) -> list[str]:
+        if self.prototypes is None and taxonomy is None:
+            return []
+        return self._known_prototypes().datasets_of(taxonomy)
+
+    def _set_view(self, datasets: list[str]) -> None:
+        """As names, which a joined text does not tell for certain: a dataset's name may have a + itself."""
+        self._datasets = datasets
         if self.prototypes is None:
-            if taxonomy is not None:
-                self._known_prototypes()
             space = self.stored.label_space
             self.network, self.taxonomy = self._base, None
             self.classes = space.class_names(space.datasets[0])
             return
-        datasets = self.prototypes.datasets_of(taxonomy)
         ids = self.prototypes.ids(datasets)
         space = self.prototypes.label_space
         self.taxonomy = "+".join(datasets)
@@ -249,26 +252,39 @@ class SegmentationModel:
         Raises:
             UserError: no example, a region that is empty or of another size than its image, a class of the pretraining.
         """
-        prototypes = self._known_prototypes()
+        prototypes, examples = self._known_prototypes(), list(examples)
         if not examples:
             raise UserError(f"No example of {name!r}; give at least one image with its region.")
-        seen = [self._example(image, region, number) for number, (image, region) in enumerate(examples)]
+        seen: list[Example] = []
+        kept: dict[int, Tensor] = {}
+        for number, (image, region) in enumerate(examples):
+            embeddings, example = self._example(image, region, number)
+            seen.append(example)
+            if sum(one.numel() for one in kept.values()) + embeddings.numel() <= MOST_KEPT:
+                kept[number] = embeddings
         regions = torch.stack([example.region for example in seen])
-        datasets = prototypes.datasets_of(self.taxonomy)
-        beside = prototypes.of_trained(prototypes.ids(datasets))
+        beside = prototypes.of_trained(prototypes.ids(self._datasets))
         beside = beside if len(beside) else prototypes.of_trained(prototypes.ids(prototypes.taxonomies))
-        vector = F.normalize(regions.sum(0), dim=0)
-        offset = winning_offset(seen, vector, beside, prototypes.temperature)
+        offset = 0.0
+        if len(beside):
+            vector = F.normalize(regions.sum(0), dim=0)
+            margins = []
+            for number, (image, _) in enumerate(examples):
+                embeddings = kept[number] if number in kept else self.embed(image).cpu()
+                margins.append(margins_over(embeddings, vector, beside, prototypes.temperature))
+            offset = winning_offset(torch.cat(margins), torch.cat([example.inside for example in seen]))
         grown = prototypes.with_class(dataset, name, regions, offset)
-        return self._with(grown, "+".join([*datasets, dataset] if dataset not in datasets else datasets))
+        datasets = self._datasets if dataset in self._datasets else [*self._datasets, dataset]
+        return self._with(grown, datasets)
 
-    def _with(self, prototypes: Prototypes | None, taxonomy: str | None) -> Self:
+    def _with(self, prototypes: Prototypes, datasets: list[str]) -> Self:
         other = copy(self)
         other.prototypes = prototypes
-        other._set_view(taxonomy)
+        other._set_view(datasets)
         return other
 
-    def _example(self, image: ImageLike, region: Any, number: int) -> Example:
+    def _example(self, image: ImageLike, region: Any, number: int) -> tuple[Tensor, Example]:
+        """With the embeddings that it was seen by."""
         pixels = as_pixels(image, self.bands)
         chosen = torch.as_tensor(np.asarray(region))
         if chosen.dtype != torch.bool or chosen.shape != pixels.shape[1:]:
@@ -278,15 +294,18 @@ class SegmentationModel:
             )
         if not bool(chosen.any()):
             raise UserError(f"Example {number}: the region is empty; mark the pixels that show the class.")
-        return make_example(self.embedder(pixels).cpu(), chosen, self.embedder.stride)
+        embeddings = self.embedder(pixels).cpu()
+        return embeddings, make_example(embeddings, chosen, self.embedder.stride)
 
     def save(self, path: str | Path) -> None:
         """Writes network and prototypes as a weights file, which :meth:`from_run` reads back.
 
         Raises:
-            UserError: the folder is not there, or the disk is full.
+            UserError: the folder is not there, ``path`` is a folder, or the disk is full.
         """
         path = Path(path)
+        if path.is_dir():
+            raise UserError(f"{path} is a folder; name the file, such as {path / 'grown.safetensors'}.")
         if not path.parent.is_dir():
             raise UserError(f"There is no folder {path.parent}; make it first.")
         stored = self.stored if self.prototypes is None else with_prototypes(self.stored, self.prototypes)

@@ -53,8 +53,13 @@ class SegmentationNetwork(nn.Module):
         try:
             model = encoders.create_model(config.decoder, encoder, options)
         except (ValueError, TypeError, LookupError, RuntimeError, AttributeError) as error:
-            message = " ".join(str(error).split())
-            raise UserError(f"Encoder {encoder} does not go with decoder {config.decoder}: {message}") from error
+            asked = f"Encoder {encoder} does not go with decoder {config.decoder}"
+            if config.decoder_channels is not None:  # the number may be at fault, or the pair; the message shows which
+                asked = (
+                    f"decoder_channels={config.decoder_channels}, decoder {config.decoder} and encoder {encoder} do "
+                    "not go together"
+                )
+            raise UserError(f"{asked}: {' '.join(str(error).split())}") from error
         self.encoder, self.decoder = model.encoder, model.decoder
         self.feature_channels: int = model.segmentation_head[0].in_channels
         self.head: nn.Module = nn.Identity()
@@ -67,6 +72,12 @@ class SegmentationNetwork(nn.Module):
     def embedding_dim(self) -> int:
         """D, dimension of a pixel's embedding: a projection cannot spread few channels over more dimensions."""
         return self.config.embedding_dim or min(_EMBEDDING_DIM, self.feature_channels)
+
+    @property
+    def least_side(self) -> int:
+        """Smaller sides are padded up to it: the decoder's least, or the only one of the encoder; 0: there is none."""
+        fixed = encoders.traits(self.config.encoder.removeprefix("tu-")).fixed
+        return max(LEAST_SIDE.get(self.config.decoder, 0), fixed)
 
     def set_projection(self) -> None:
         """Makes the head a projection to embeddings of unit length, as pretraining needs it."""
@@ -148,8 +159,8 @@ class SegmentationNetwork(nn.Module):
 
     def pad(self, images: Tensor) -> Tensor:
         """Images [B, 3, H, W] as float32, with grey below and to the right up to sides that the network takes."""
-        least = LEAST_SIDE.get(self.config.decoder, 0)
-        below, right = (max(-side % STRIDE, least - side) for side in images.shape[-2:])
+        least = self.least_side
+        below, right = (least - side if side <= least else -side % STRIDE for side in images.shape[-2:])
         if images.shape[-2] + below == images.shape[-1] + right == STRIDE:
             right += STRIDE  # a group norm refuses maps of a single value
         return F.pad(images.float(), (0, right, 0, below), value=float(self.mean.mean() * 255))

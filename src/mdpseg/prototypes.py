@@ -67,18 +67,27 @@ class Prototypes:
     def datasets_of(self, taxonomy: str | None) -> list[str]:
         """The datasets that ``taxonomy`` means: one name, several joined by ``+``, or None for all.
 
+        A dataset's name may have a + itself: the longest that fits is taken.
+
         Raises:
             UserError: one of them is no dataset with prototypes, or is named twice.
         """
         known = self.taxonomies
         if taxonomy is None:
             return known
-        names = [taxonomy] if taxonomy in known else taxonomy.split("+")  # a dataset's name may have a + itself
-        for name in names:
-            if name not in known:
-                raise UserError(f"No prototypes of {name!r}; there are those of {', '.join(known)}, also joined by +.")
-            if names.count(name) > 1:
+        names: list[str] = []
+        rest = f"{taxonomy}+"
+        while rest:
+            name = max((name for name in known if rest.startswith(f"{name}+")), key=len, default=None)
+            if name is None:
+                raise UserError(
+                    f"No prototypes of {rest.partition('+')[0]!r}; there are those of {', '.join(known)}, also joined "
+                    "by +."
+                )
+            if name in names:
                 raise UserError(f"Taxonomy {taxonomy!r} names {name!r} more than once; name each dataset once.")
+            names.append(name)
+            rest = rest[len(name) + 1 :]
         return names
 
     def ids(self, datasets: list[str]) -> Tensor:
@@ -143,7 +152,8 @@ class Prototypes:
     def _with_room(self, dataset: str, name: str) -> tuple[Prototypes, int]:
         """With a row of zeros for a new class, after its dataset's others; and the row's number."""
         space = self.label_space
-        if not re.fullmatch(r"[\w.-]+", dataset):  # without +, which joins the names of a taxonomy
+        # a new one without +, which joins the names of a taxonomy
+        if dataset not in space.datasets and not re.fullmatch(r"[\w.-]+", dataset):
             raise UserError(f"{dataset!r} cannot be a dataset's name; use letters, digits, '.', '_' and '-'.")
         classes = {known: space.class_names(known) for known in space.datasets}
         place = space.classes_of(dataset).stop if dataset in classes else space.num_classes

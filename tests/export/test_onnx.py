@@ -6,6 +6,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 import yaml
@@ -136,6 +137,26 @@ def test_a_plain_vit(stored, capfd):
     path, network = stored("test_vit", "fpn")
     check(export(path, "onnx"), network)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(not timm.is_model("test_coatnet"), reason="this timm has no test_coatnet")
+def test_an_encoder_of_one_size_takes_images_up_to_it(stored):
+    path, network = stored("test_coatnet")
+    made = export(path, "onnx")
+    assert "one size: images of at most 160 x 160 pixels" in made.how_to_load
+    check(made, network, ((1, 160, 160), (2, 40, 61)))
+    for size in ((1, 3, 160, 224), (1, 3, 320, 320)):
+        with pytest.raises(Exception, match="broadcast"):  # onnxruntime's errors have no common base
+            session_of(made).run(["logits"], {"images": images(*size).numpy()})
+
+
+@pytest.mark.parametrize("there", ["a.onnx", "a-int8.onnx"])
+def test_neither_of_two_files_is_overwritten(there, stored, tmp_path):
+    path, _ = stored("test_efficientnet")
+    (tmp_path / there).write_bytes(b"mine")
+    with pytest.raises(UserError, match=f"{there} exists; choose another --out"):
+        export(path, "onnx", out=tmp_path / "a.onnx", int8=True)
+    assert (tmp_path / there).read_bytes() == b"mine"
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+import timm
 import torch
 import torchvision
 from safetensors import safe_open
@@ -165,6 +166,17 @@ def test_smp(decoder, stored):
         assert float((model(normalised(network, pixels)) - network.logits(pixels)).abs().max()) < 1e-5
 
 
+@pytest.mark.skipif(not timm.is_model("test_coatnet"), reason="this timm has no test_coatnet")
+def test_smp_takes_an_encoder_of_one_size(stored):
+    path, network = stored("test_coatnet")
+    made = export(path, "smp")
+    assert made.how_to_load.splitlines()[-1].endswith("; 160 x 160 pixels")
+    pixels = images(1, 3, 160, 160)
+    with torch.no_grad():
+        found = run(made.how_to_load)["model"](normalised(network, pixels))
+        assert float((found - network.logits(pixels)).abs().max()) < 1e-5
+
+
 def test_smp_takes_a_pretraining_without_its_head(stored):
     path, network = stored("resnet18", head="projection")
     model = run(export(path, "smp").how_to_load)["model"].eval()
@@ -264,6 +276,33 @@ def test_into_a_folder(stored, tmp_path):
     assert export(path, "timm", out=tmp_path / "there").path == tmp_path / "there" / "timm.safetensors"
     made = export(path, "transformers", out=tmp_path / "there")
     assert (made.path / "config.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "to, out, there",
+    [
+        ("safetensors", "run/weights.safetensors", "run/weights.safetensors"),  # the run's own
+        ("timm", "run/last.safetensors", "run/last.safetensors"),
+        ("smp", "run", "run/smp.safetensors"),
+        ("transformers", "run", "run/config.json"),
+        ("transformers", "run", "run/model.safetensors"),
+    ],
+)
+def test_nothing_that_is_there_is_overwritten(to, out, there, stored, mdpseg_command, tmp_path):
+    path, _ = stored("test_efficientnet")
+    if not (tmp_path / there).exists():
+        (tmp_path / there).write_bytes(b"mine")
+    before = {file: file.read_bytes() for file in path.parent.iterdir()}
+    code, out, err = mdpseg_command("export", path.parent, "--to", to, "--out", tmp_path / out)
+    assert (code, out) == (2, "")
+    assert f"{tmp_path / there} exists; choose another --out" in err
+    assert {file: file.read_bytes() for file in path.parent.iterdir()} == before
+
+
+def test_an_export_replaces_its_earlier_one_at_the_default_place(stored):
+    path, _ = stored("test_efficientnet")
+    for to in ("safetensors", "transformers"):
+        assert export(path, to) == export(path, to)
 
 
 def test_a_folder_without_weights_is_refused(tmp_path):

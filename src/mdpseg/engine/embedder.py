@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from mdpseg.engine.blocks import blocks
-from mdpseg.network import LEAST_SIDE, STRIDE, Classifier, SegmentationNetwork
+from mdpseg.network import STRIDE, Classifier, SegmentationNetwork
 
 
 class Embedder:
@@ -27,7 +27,7 @@ class Embedder:
     @cached_property
     def stride(self) -> int:
         """How many pixels along each side share one embedding."""
-        side = max(2 * STRIDE, LEAST_SIDE.get(self._network.config.decoder, 0))  # smaller ones are padded
+        side = max(2 * STRIDE, self._network.least_side)  # smaller ones are padded
         return side // self._whole(torch.zeros(1, 3, side, side, dtype=torch.uint8)).shape[2]
 
     def __call__(self, pixels: Tensor) -> Tensor:

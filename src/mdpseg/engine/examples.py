@@ -11,17 +11,19 @@ from torch import Tensor
 from mdpseg.bank import region_means
 from mdpseg.objectives.pixels import at_size
 
+# Numbers of embeddings that are kept from one look at the examples to the next, 512 MiB; the others are made again.
+MOST_KEPT = 2**27
+_CHUNK = 2**14  # cells that are compared with all classes at once
+
 
 class Example(NamedTuple):
     """One image of a class.
 
     Attributes:
-        embeddings: float32 [h * w, D] of unit length.
-        inside: bool [h * w], which of them show the class.
+        inside: bool [h * w], which of its embeddings show the class.
         region: float32 [D] of unit length, their mean (step 1 of the two-step average).
     """
 
-    embeddings: Tensor
     inside: Tensor
     region: Tensor
 
@@ -41,34 +43,46 @@ def make_example(embeddings: Tensor, region: Tensor, stride: int) -> Example:
     if not bool((cells >= 0).any()):  # a region smaller than a cell: every cell that it touches
         cells = F.max_pool2d(targets.float(), stride).long()
     mean = region_means(embeddings[None], cells, 1)[0][0]
-    return Example(embeddings.flatten(1).T, cells.flatten() == 0, mean)
+    return Example(cells.flatten() == 0, mean)
 
 
-def winning_offset(examples: list[Example], prototype: Tensor, others: Tensor, temperature: float) -> float:
+def margins_over(embeddings: Tensor, prototype: Tensor, others: Tensor, temperature: float) -> Tensor:
+    """How far a new class's logit is over the best of the others, at each embedding.
+
+    Args:
+        embeddings: float32 [D, h, w] of unit length.
+        prototype: float32 [D], the class's.
+        others: float32 [N, D], prototypes of the trained classes beside it; at least one.
+        temperature: tau.
+
+    Returns:
+        float32 [h * w].
+    """
+    chunks = embeddings.flatten(1).T.split(_CHUNK)  # [P, D] each
+    return torch.cat([chunk @ prototype - (chunk @ others.T).amax(1) for chunk in chunks]) / temperature
+
+
+def winning_offset(margins: Tensor, inside: Tensor) -> float:
     """What is taken off the logits of a new class, so that it wins inside the examples' regions and loses outside.
 
     A mean of embeddings is near to everything in its image, learned prototypes are not: without an offset, the new
     class would win nearly everywhere (docs/prototypes.md has the figures).
 
     Args:
-        examples: of the class.
-        prototype: float32 [D], the class's.
-        others: float32 [N, D], prototypes of the trained classes beside it.
-        temperature: tau.
+        margins: float32 [P], as :func:`margins_over` gives them, of all examples.
+        inside: bool [P], which of them show the class; at least one.
 
     Returns:
         the offset with the fewest errors, inside and outside counted alike; where nothing is outside, the one with
-        which a tenth of the inside is lost; 0 where there are no others.
+        which a tenth of the inside is lost.
     """
-    if not len(others):
-        return 0.0
-    pixels = torch.cat([example.embeddings for example in examples])  # [P, D]
-    inside = torch.cat([example.inside for example in examples])  # [P]
-    margins = (pixels @ prototype - (pixels @ others.T).amax(1)) / temperature
-    if bool(inside.all()):
-        return float(margins.sort().values[len(margins) // 10])
     rising = margins.sort().values
-    candidates = ((rising[1:] + rising[:-1]) / 2)[:: max(1, len(margins) // 200)]  # [N]
-    wins = margins[:, None] > candidates  # [P, N]
-    errors = (~wins[inside]).float().mean(0) + wins[~inside].float().mean(0)
+    if bool(inside.all()):
+        return float(rising[len(rising) // 10])
+    candidates = ((rising[1:] + rising[:-1]) / 2)[:: max(1, len(rising) // 200)].contiguous()  # [N]
+    shown, rest = margins[inside].sort().values, margins[~inside].sort().values
+    # counted in sorted margins: a table of each margin beside each candidate would not fit into memory
+    lost = torch.searchsorted(shown, candidates, right=True)  # [N]
+    won = len(rest) - torch.searchsorted(rest, candidates, right=True)
+    errors = lost / len(shown) + won / len(rest)
     return float(candidates[errors.argmin()])

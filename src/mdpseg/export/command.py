@@ -54,8 +54,8 @@ def export(
         run: folder of a run, or its weights file.
         to: which library.
         part: default: the first that the target takes.
-        out: what to write, or a folder for it; default: a name by target and part, in the run's folder under
-            ``export``.
+        out: what to write, or a folder for it; no file that is there is overwritten. Default: a name by target and
+            part, in the run's folder under ``export``, where an export replaces its own earlier one.
         int8: for onnx of a fine-tuning's network, write a second file whose weights have 8 bits.
         data: for onnx of a fine-tuning's network, an evaluation's recipe; its dataset tells what mIoU the files have.
 
@@ -76,24 +76,34 @@ def export(
     name = names[part]
     run = Path(run)
     source = open_source(run)
-    path = _place(Path(out) if out else (run if run.is_dir() else run.parent) / "export" / name, name)
+    path = Path(out) if out else (run if run.is_dir() else run.parent) / "export" / name
+    is_folder = not Path(name).suffix
+    if path.is_dir() and not is_folder:
+        path = path / name
+    int8_path = path.with_name(f"{path.stem}-int8{path.suffix}") if int8 else None
+    files = [path / "model.safetensors", path / "config.json"] if is_folder else [path, int8_path or path]
+    _try_place(path, is_folder, files if out else [])
     if to == "onnx":
         from mdpseg.export import onnx
 
-        return Exported(path, onnx.write(source, path, part, int8, Path(data) if data else None))
+        return Exported(path, onnx.write(source, path, part, int8_path, Path(data) if data else None))
     return Exported(path, importlib.import_module(f"mdpseg.export.{to}").write(source, path, part))
 
 
-def _place(path: Path, name: str) -> Path:
-    """The file, called ``name`` in a folder that is there, or transformers' folder; tried before minutes are spent."""
-    if Path(name).suffix and path.is_dir():
-        path = path / name
+def _try_place(path: Path, is_folder: bool, keep: list[Path]) -> None:
+    """Makes the folders, before minutes are spent.
+
+    Raises:
+        UserError: one of the files ``keep`` is there, maybe a run's own weights; or nothing can be written.
+    """
     try:
+        for file in keep:
+            if file.exists():
+                raise UserError(f"{file} exists; choose another --out (what is there is never overwritten).")
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not Path(name).suffix:
+        if is_folder:
             path.mkdir(exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}); name another place with --out.") from error
-    return path

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mdpseg.export.source import Source
-from mdpseg.network import LEAST_SIDE, STRIDE, SegmentationNetwork
+from mdpseg.network import STRIDE, SegmentationNetwork
 
 
 class Graph(nn.Module, ABC):
@@ -31,7 +31,7 @@ class Graph(nn.Module, ABC):
         super().__init__()
         self.network = network
         self.grey = float(network.mean.mean() * 255)
-        self.least = LEAST_SIDE.get(network.config.decoder, 0)
+        self.least = network.least_side
 
     @abstractmethod
     def expected(self, images: Tensor) -> Sequence[Tensor]:

@@ -7,7 +7,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from mdpseg.config import EvaluateConfig
 from mdpseg.data.loader import Reader
 from mdpseg.data.open import open_dataset
+from mdpseg.encoders import traits
 from mdpseg.errors import UserError
 from mdpseg.export.graph import Graph, graph_of
 from mdpseg.export.pooling import with_plain_pooling
@@ -33,11 +34,13 @@ if TYPE_CHECKING:
 
 # Tried on after export: batch, height, width; the first is what it is traced with, of different sides on purpose.
 _SIZES = ((2, 160, 224), (1, 192, 128), (3, 139, 258))
+# The same for an encoder of one size: that size in pixels, less these.
+_LESS = ((2, 0, 64), (1, 0, 0), (3, 21, 58))
 _CLOSE = 1e-3  # of the largest output
 _INSTEAD = "Another encoder may do; --to safetensors takes any network."
 
 
-def write(source: Source, path: Path, part: str, int8: bool, data: Path | None) -> str:
+def write(source: Source, path: Path, part: str, int8: Path | None, data: Path | None) -> str:
     """Writes the graph, tries it in onnxruntime beside torch, and returns the code that loads it, with what it found.
 
     Raises:
@@ -45,7 +48,7 @@ def write(source: Source, path: Path, part: str, int8: bool, data: Path | None) 
             network, or the graph's outputs are not the network's.
     """
     _need_onnx()
-    for option, given in (("--int8", int8), ("--data", bool(data))):  # what 8 bits cost is told as mIoU
+    for option, given in (("--int8", int8), ("--data", data)):  # what 8 bits cost is told as mIoU
         if given:
             if part == "encoder":
                 raise UserError(f"{option} is for the whole network, not for --part encoder; leave it out.")
@@ -61,9 +64,11 @@ def write(source: Source, path: Path, part: str, int8: bool, data: Path | None) 
     write_whole(path, export_and_try)
     files = {"float32": path}
     if int8:
-        files["int8"] = path.with_name(f"{path.stem}-int8{path.suffix}")
-        write_whole(files["int8"], lambda temporary: _quantise(path, temporary))
+        files["int8"] = int8
+        write_whole(int8, lambda temporary: _quantise(path, temporary))
     notes = [f"# largest difference of a {graph.noun} to torch's, tried at {len(_SIZES)} sizes: {differences[0]:.1e}"]
+    if fixed := traits(source.encoder).fixed:
+        notes.append(f"# its encoder has one size: images of at most {fixed} x {fixed} pixels, which are padded to it")
     notes += [f"# {name}: {file.stat().st_size / 2**20:.2f} MiB, {file}" for name, file in files.items()]
     if judge:
         notes += _judged(files, judge)
@@ -84,12 +89,18 @@ def _need_onnx() -> None:
             raise UserError(f'--to onnx needs {name}: pip install "mdpseg[onnx]"')
 
 
+def _sizes(source: Source) -> Sequence[tuple[int, int, int]]:
+    fixed = traits(source.encoder).fixed
+    return [(batch, fixed - above, fixed - left) for batch, above, left in _LESS] if fixed else _SIZES
+
+
 def _export(source: Source, graph: Graph, path: Path) -> None:
     import onnx
 
     plain = with_plain_pooling(graph)
     axes = graph.axes()
-    images = torch.rand(_SIZES[0][0], 3, *_SIZES[0][1:]) * 255
+    batch, height, width = _sizes(source)[0]
+    images = torch.rand(batch, 3, height, width) * 255
     with _quietly(), torch.no_grad():
         try:
             _export_traced(plain, images, axes, path)
@@ -171,7 +182,7 @@ def _difference(source: Source, graph: Graph, path: Path) -> float:
     """
     session, largest = _session(path), 0.0
     generator = torch.Generator().manual_seed(0)
-    for batch, height, width in _SIZES:
+    for batch, height, width in _sizes(source):
         images = 255 * torch.rand(batch, 3, height, width, generator=generator)
         with torch.no_grad():
             expected = graph.expected(images)

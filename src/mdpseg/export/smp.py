@@ -43,7 +43,8 @@ def write(source: Source, path: Path, part: str) -> str:
         f"model = smp.create_model({config.decoder!r}, {'tu-' + source.encoder!r}, encoder_weights=None, {arguments})"
     )
     pixels = source.pixels()
-    last = f"# its input: pixels from 0 to 1, minus {pixels['mean']}, divided by {pixels['std']}; sides multiples of 32"
+    sides = f"{found.fixed} x {found.fixed} pixels" if found.fixed else "sides multiples of 32"
+    last = f"# its input: pixels from 0 to 1, minus {pixels['mean']}, divided by {pixels['std']}; {sides}"
     if source.head != "classifier":
         return f"""import segmentation_models_pytorch as smp
 from safetensors.torch import load_file
@@ -72,5 +73,6 @@ def _stride(source: Source) -> int:
     """How much larger the images are than the logits."""
     import torch
 
+    side = source.network.least_side or 128
     with torch.no_grad():
-        return int(128 // source.network(torch.zeros(1, 3, 128, 128)).shape[-1])
+        return int(side // source.network(torch.zeros(1, 3, side, side)).shape[-1])
