@@ -155,6 +155,54 @@ def test_downloads(open_served, server, segmenting_model):
             np.testing.assert_array_equal(np.asarray(Image.open(archive.open(f"{number}.png"))), one.mask)
 
 
+def test_all_masks_are_of_the_chosen_classes(open_served, segmenting_model):
+    page, asked = open_served(*IMAGES), []
+
+    def answer(route):  # the second image fails, the third waits
+        asked.append(route)
+        if len(asked) == 1:
+            route.continue_()
+        if len(asked) == 2:
+            route.fulfill(status=422, json={"detail": "no"})
+
+    page.route("**/api/segment", answer)
+    page.select_option("#taxonomy", "fine")
+    page.locator("#images li:nth-child(2)", has_text="refused").wait_for()
+    page.locator("#images li:nth-child(3)", has_text="running").wait_for()
+    assert page.locator("#save-all").is_disabled()
+    while len(asked) < 3:
+        page.wait_for_timeout(20)
+    asked[2].continue_()
+    wait_until_done(page, 3)
+    _, content = downloaded(page, "#save-all")
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.namelist() == ["0.png", "2.png", "classes.txt"]  # 1 still has the classes of coarse
+        for number in (0, 2):
+            found = segmenting_model.with_taxonomy("fine").predict(IMAGES[number])
+            np.testing.assert_array_equal(np.asarray(Image.open(archive.open(f"{number}.png"))), found.mask)
+        assert archive.read("classes.txt").decode().split() == found.classes
+
+
+def test_a_click_draws_no_thumbnail_again(open_served):
+    page = open_served(*IMAGES)
+    thumbnails = "[...document.querySelectorAll('#images canvas')].map((c) => c.toDataURL())"
+    before = page.evaluate(thumbnails)
+    assert len(set(before)) == 3
+    page.evaluate(
+        """() => { const { prototype } = CanvasRenderingContext2D, put = prototype.putImageData;
+        window.painted = 0;
+        prototype.putImageData = function (...given) { window.painted += 1; return put.apply(this, given); }; }"""
+    )
+    page.locator("#images button").nth(1).click()
+    page.locator("#title", has_text="1.png").wait_for()
+    assert page.evaluate("window.painted") == 1  # the picture's mask
+    assert page.evaluate(thumbnails) == before
+    page.select_option("#taxonomy", "fine")
+    page.locator('#picture[data-taxonomy="fine"]').wait_for()
+    wait_until_done(page, 3)
+    assert not set(page.evaluate(thumbnails)) & set(before)
+
+
 def test_classes_are_switched_off_and_on_and_the_mask_fades(open_served, segmenting_model):
     page = open_served(IMAGES[0])
     found = segmenting_model.with_taxonomy("coarse").predict(IMAGES[0])
@@ -247,6 +295,37 @@ def test_brush_and_eraser(open_served):
     assert not (pixels(page, "marks")[..., 3] > 0).any()
 
 
+def test_a_box_that_is_not_finished_ends_with_its_mode_and_image(open_served):
+    page = open_served(*IMAGES[:2])
+
+    def begin_box():
+        page.locator("#modes label", has_text="Box").click()
+        page.locator("#picture").focus()
+        page.keyboard.press("Enter")
+        assert (pixels(page, "marks")[..., 3] > 0).sum() == 1
+
+    def nothing_is_marked():
+        return not pixels(page, "marks").any() and page.inner_text("#marked") == ""
+
+    for mode in ("Look", "Brush", "Erase"):
+        begin_box()
+        page.locator("#modes label", has_text=mode).click()
+        assert nothing_is_marked()
+        for pixel in ((10, 10), (30, 60)):
+            page.locator("#picture").hover(position=at_pixel(page, IMAGES[0], *pixel))
+        assert nothing_is_marked()
+    begin_box()
+    page.click("#clear")
+    page.locator("#picture").focus()
+    page.keyboard.press("ArrowLeft")
+    assert nothing_is_marked()
+    begin_box()
+    page.locator("#images button").nth(1).click()
+    page.locator("#picture").focus()
+    page.keyboard.press("ArrowLeft")
+    assert nothing_is_marked()
+
+
 def test_it_works_by_keyboard_alone(open_served, segmenting_model):
     page = open_served(IMAGES[0])
     page.locator("#picture").focus()
@@ -315,6 +394,51 @@ def test_a_session_that_is_gone_is_opened_anew(open_page, server):
     put_in(page, files(IMAGES[0]))
     assert page.locator("#legend li").count() > 1
     assert page.evaluate("sessionStorage.length") == 0
+
+
+def test_files_that_come_before_the_servers_limits_wait_for_them(open_page, server):
+    page, asked = open_page(f"{server.url}/"), []
+
+    def hold(route):
+        asked.append(route)
+
+    page.route("**/api/classes", hold)
+    page.reload()
+    page.set_input_files("#files", files(IMAGES[0]))
+    while not asked:
+        page.wait_for_timeout(20)
+    assert page.input_value("#files") == ""
+    asked[0].continue_()
+    wait_until_done(page, 1)
+
+
+def test_without_a_server_chosen_files_are_no_silence(open_page, server):
+    page = open_page(f"{server.url}/")
+    page.route("**/api/classes", lambda route: route.abort())
+    page.reload()
+    page.locator("#message", has_text="does not answer").wait_for()
+    page.set_input_files("#files", files(IMAGES[0]))
+    page.wait_for_timeout(100)
+    assert "does not answer" in page.inner_text("#message")
+    page.unroute("**/api/classes")  # it is there again
+    page.set_input_files("#files", files(IMAGES[0]))
+    wait_until_done(page, 1)
+
+
+def test_a_session_that_goes_while_the_page_is_open(open_served, server):
+    page = open_served(IMAGES[0])
+    page.locator("#modes label", has_text="Brush").click()
+    page.locator("#picture").click()
+    page.fill("#name", "mark")
+    page.click("#add button.main")
+    page.locator('#picture[data-taxonomy="coarse+mine"]').wait_for()
+    token = page.evaluate("sessionStorage.getItem('mdpseg-session')")
+    server.http.delete("/api/classes", headers={"X-Mdpseg-Session": token})
+    page.locator("#modes label", has_text="Look").click()
+    page.locator("#picture").click()
+    page.locator('#picture[data-taxonomy="coarse"]').wait_for()
+    assert "are gone" in page.inner_text("#message")
+    assert page.locator("#mine li").count() == 0
 
 
 def test_a_fine_tuned_network_has_one_set_of_classes(finetuned, open_page, tmp_path):

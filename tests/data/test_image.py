@@ -96,3 +96,5 @@ def test_a_broken_note_of_the_camera_is_no_fault_of_the_pixels(kind, tmp_path):
     path = tmp_path / f"a.{kind.lower()}"
     Image.fromarray(pixels).save(path, kind, exif=b"Exif\0\0garbage!garbage!", lossless=True)
     assert np.array_equal(as_pixels(path).permute(1, 2, 0).numpy(), pixels)
+    with Image.open(path) as picture:
+        assert np.array_equal(as_pixels(picture).permute(1, 2, 0).numpy(), pixels)

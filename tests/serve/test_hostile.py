@@ -126,12 +126,14 @@ def test_large_uploads_leave_nothing_on_the_disk(server):
         ({"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}, 200),
         ({"Origin": "null"}, 403),
         ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "http://[bad"}, 403),
     ],
 )
 def test_who_may_ask(headers, status, server):
     answer = server.http.get("/api/classes", headers=headers)
     assert answer.status_code == status
     assert "access-control-allow-origin" not in answer.headers
+    assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 def test_another_sites_form_is_refused(server):

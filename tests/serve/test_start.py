@@ -38,6 +38,14 @@ def test_an_open_door_is_warned_of_and_does_not_give_the_network_away(pretrained
             assert server.http.get("/", headers={"Host": name}).status_code == status
 
 
+def test_behind_a_proxy_the_network_is_not_given_away(pretrained, tmp_path):
+    with served(pretrained, tmp_path, "--allow", "seg.example") as server:
+        assert server.http.get("/api/classes").json()["can_download_weights"] is False
+        refused = server.http.get("/api/weights")
+        assert refused.status_code == 403
+        assert "--allow" in refused.json()["detail"]
+
+
 def test_a_taken_port_and_what_is_no_run(pretrained, tmp_path, mdpseg_command):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
@@ -50,9 +58,10 @@ def test_a_taken_port_and_what_is_no_run(pretrained, tmp_path, mdpseg_command):
     assert "weights.safetensors" in err
     code, _, err = mdpseg_command("serve", pretrained, "--port", 70000)
     assert code == 2
-    code, _, err = mdpseg_command("serve", pretrained, "--host", "no.such.host.invalid")
-    assert code == 2
-    assert "--host" in err
+    for host in ("no.such.host.invalid", "a..b", "x" * 300, "\udcff"):
+        code, _, err = mdpseg_command("serve", pretrained, "--host", host)
+        assert code == 2
+        assert "--host" in err
 
 
 @pytest.mark.parametrize("package", ["uvicorn", "fastapi", "python_multipart"])

@@ -147,7 +147,9 @@ def make_app(service: Service, weights: bool) -> FastAPI:
     @app.get("/api/weights", summary="The network with your own classes, as a weights file", response_class=Response)
     async def download(session: Session = None) -> Response:
         if not weights:
-            raise RefusedError(403, "The network is given away only where the server listens on this machine alone.")
+            raise RefusedError(
+                403, "The network is given away only where the server listens on this machine alone, without --allow."
+            )
         content = await run(lambda: service.weights(session or ""))
         return Response(
             content,

@@ -90,7 +90,7 @@ class Guard:
                 421, f"This server does not answer to the name {host or ''!r}; mdpseg serve --allow NAME lets it."
             )
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+        if origin is not None and origin.lower().partition("://")[2] != headers.get("host", "").lower():
             raise RefusedError(403, "Requests from other sites' pages are refused.")
         foreign = headers.get("sec-fetch-site", "none") in ("cross-site", "same-site")
         if foreign and headers.get("sec-fetch-mode") != "navigate":  # a link on another page may lead here

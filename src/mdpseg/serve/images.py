@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image
 
+from mdpseg.data.readers.decode import DAMAGE
 from mdpseg.data.readers.header import jpeg_size, kind_of, png_size, webp_size
 from mdpseg.data.readers.whole_images import whole_images_only
 from mdpseg.errors import UserError
@@ -21,7 +20,16 @@ MOST_PIXELS = 50_000_000
 MOST_PIXELS_SEEN = 2**21
 
 _SIZES = {"PNG": png_size, "JPEG": jpeg_size, "WEBP": webp_size}
-_DAMAGE = (OSError, SyntaxError, ValueError, RuntimeError, EOFError, IndexError, struct.error, zlib.error)
+# By the orientation that a camera noted.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class RefusedError(UserError):
@@ -45,10 +53,15 @@ def open_image(content: bytes) -> Image.Image:
     Raises:
         RefusedError: it is no such file (415), claims too many pixels (413), or is damaged (422).
     """
-    picture = ImageOps.exif_transpose(_decoded(content))
+    picture = _decoded(content)
     if picture.mode.startswith(("I", "F")):
         raise RefusedError(415, "The image has 16 bits a pixel; 8 bits are expected: convert it.")
-    return picture.convert("RGB")
+    turn = _turn(picture)
+    upright = picture.convert("RGB")
+    if turn is not None:
+        upright = upright.transpose(turn)
+    upright.info = {}  # else the model reads the orientation once more
+    return upright
 
 
 def open_region(content: bytes, sizes: Collection[tuple[int, int]]) -> NDArray[np.bool_]:
@@ -113,9 +126,16 @@ def _decoded(content: bytes) -> Image.Image:
             picture.load()
     except RefusedError:
         raise
-    except (*_DAMAGE, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except DAMAGE as error:
         raise RefusedError(422, f"This {kind} image is truncated or damaged.") from error
     return picture
+
+
+def _turn(picture: Image.Image) -> Image.Transpose | None:
+    try:
+        return _UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except (*DAMAGE, TypeError):  # TypeError: of a PNG's text that calls itself exif
+        return None  # the pixels are whole
 
 
 def _refuse_too_large(size: tuple[int, int] | None) -> None:

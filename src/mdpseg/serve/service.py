@@ -10,6 +10,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,9 @@ class Service:
 
     def __init__(self, model: SegmentationModel, name: str) -> None:
         self.model, self.name = model, name
-        self.own = next(n for n in ("mine", "added", "added-here") if n not in model.taxonomies)  # whom added ones join
+        # The dataset that added classes join. A file from here that is served again has one of these names already.
+        names = chain(["mine"], (f"mine-{number}" for number in count(2)))
+        self.own = next(name for name in names if name not in model.taxonomies)
         self._sessions = Sessions()
         self._embeddings: OrderedDict[bytes, Tensor] = OrderedDict()
 

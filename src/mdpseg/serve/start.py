@@ -24,7 +24,7 @@ def serve(
         host: address to listen on; others than this machine's own let everyone in who can reach it.
         port: 0 takes any free one.
         device: where the network runs.
-        allow: further host names that the server answers to.
+        allow: further host names that the server answers to; with any, the network is not given away.
 
     Raises:
         UserError: the extra ``serve`` is not installed, the run cannot be opened, or the address is taken.
@@ -47,7 +47,8 @@ def serve(
         model = SegmentationModel.from_run(run, device)
         service = Service(model, run.resolve().parent.name if run.is_file() else run.resolve().name)
         names = {"localhost", socket.gethostname(), host, *allow}
-        app = Guard(make_app(service, weights=alone), names)
+        # Another name means a proxy: who comes through it is not on this machine.
+        app = Guard(make_app(service, weights=alone and not allow), names)
         what = f"{len(model.classes)} classes of {', '.join(model.taxonomies) or service.name}"
         print(f"{service.name} ({what}) is served at {_url(address, port)} — Ctrl-C ends it.", flush=True)
         if not alone:
@@ -78,6 +79,10 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
+    except UnicodeError:
+        raise UserError(
+            f"--host {host!r:.80} is no host name; expected an address of this machine or its name, such as 127.0.0.1."
+        ) from None
     except OSError as error:
         raise UserError(
             f"Cannot listen on {host}, port {port} ({error.strerror}); choose another with --port (0 takes any free "

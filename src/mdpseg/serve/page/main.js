@@ -1,7 +1,7 @@
 // The page: images come in, one after the other is segmented, and what the visitor does is passed on.
 import { Gone, ask, keepSession, segment } from './api.js';
 import { drawIntro, drawLegend, drawNearest, drawOwn, drawThumbnails, forgetNearest, showAll } from './panels.js';
-import { centreCross, cross, drawMarks, drawMask, drawPicture, listen, overlay, placeCross } from './picture.js';
+import { centreCross, cross, drawMask, drawPicture, dropStroke, listen, overlay, placeCross } from './picture.js';
 import { byId, chosenTaxonomy, complain, make, state, tell } from './state.js';
 import { zip } from './zip.js';
 
@@ -9,6 +9,7 @@ let changes = 0; // of what is asked for: taxonomy or own classes
 let working = false;
 
 const wanted = () => `${changes} ${chosenTaxonomy()}`;
+const left = (image) => image.wanted !== wanted();
 const plain = (name) => name.replace(/\.[^.]*$/, '');
 
 function setInfo(info) {
@@ -35,37 +36,50 @@ async function refreshInfo() {
 }
 
 async function add(files) {
+  const chosen = [...files]; // a copy: input and event forget theirs while we wait
+  byId('files').value = '';
+  try {
+    await started;
+    if (!state.info) await refreshInfo(); // the server may answer by now
+  } catch (error) { complain(error); return; }
   complain('');
   const limit = state.info.limits.bytes - 2 ** 16; // the form takes some bytes, too
-  for (const file of files) {
+  for (const file of chosen) {
     if (file.size > limit) {
       complain(`${file.name} has ${Math.ceil(file.size / 2 ** 20)} MB, and at most ${limit >> 20} MB are taken.`);
       continue;
     }
     state.images.push({ name: file.name || 'pasted image', file });
   }
-  byId('files').value = '';
   byId('drop').classList.toggle('small', state.images.length > 0);
   byId('intro').hidden = state.images.length > 0;
   await work();
 }
 
+function drawImages() {
+  drawThumbnails(choose);
+  byId('save-all').hidden = state.images.filter((image) => image.seen).length < 2;
+  byId('save-all').disabled = state.images.some((image) => image.running || left(image)) || !ofThisView().length;
+}
+
+// Those whose masks share the present list of classes; others are older, and failed when they were asked for again.
+const ofThisView = () => state.images.filter((image) => image.seen && image.view === wanted());
+
 // Segments what is not yet as it is wanted, the shown image first.
 async function work() {
-  drawThumbnails(choose);
+  drawImages();
   if (working) return;
   working = true;
-  const left = (image) => image.wanted !== wanted();
   for (;;) {
     const image = state.current && left(state.current) ? state.current : state.images.find(left);
     if (!image) break;
     image.wanted = wanted();
     image.running = true;
-    drawThumbnails(choose);
+    drawImages();
     if (image === state.current) tell('segmenting …');
     await segmentOne(image);
     image.running = false;
-    drawThumbnails(choose);
+    drawImages();
     drawOwn();
   }
   working = false;
@@ -74,9 +88,9 @@ async function work() {
 async function segmentOne(image) {
   const began = performance.now();
   try {
-    image.seen = await segment(image.file, chosenTaxonomy());
+    const seen = await segment(image.file, chosenTaxonomy());
     image.bitmap ??= await createImageBitmap(image.file);
-    image.error = null;
+    Object.assign(image, { seen, view: image.wanted, error: null });
     if (!state.current) {
       state.current = image;
       centreCross();
@@ -99,12 +113,13 @@ async function segmentOne(image) {
 function choose(image) {
   if (image.error) complain(`${image.name}: ${image.error}`);
   if (!image.seen) return;
+  dropStroke();
   state.current = image;
   centreCross();
   forgetNearest();
   tell('');
   show();
-  drawThumbnails(choose);
+  drawImages();
 }
 
 function show() {
@@ -120,6 +135,15 @@ function askAgain() {
   work();
 }
 
+// A session that is gone takes its classes with it.
+async function failed(error) {
+  if (error instanceof Gone) {
+    await refreshInfo().catch(complain);
+    askAgain();
+  }
+  complain(error);
+}
+
 async function look() {
   const { seen, file } = state.current, { x, y } = cross;
   if (!state.info.can_add) return;
@@ -129,7 +153,7 @@ async function look() {
     const found = await (await ask('nearest', [['image', file], ['row', row], ['column', column]])).json();
     drawNearest(found, row, column, seenAs);
     complain('');
-  } catch (error) { complain(error); }
+  } catch (error) { await failed(error); }
 }
 
 async function addClass(event) {
@@ -151,14 +175,13 @@ async function addClass(event) {
     setInfo(answer);
     askAgain();
   } catch (error) {
-    if (error instanceof Gone) { await refreshInfo().catch(complain); }
-    complain(error);
+    await failed(error);
   }
 }
 
 function clearMarks() {
   for (const image of state.images) image.marks = null;
-  if (state.current) drawMarks();
+  if (state.current) dropStroke();
   drawOwn();
 }
 
@@ -177,13 +200,14 @@ function save(blob, name) {
 
 async function saveAll() {
   const names = new Set();
-  const entries = state.images.filter((image) => image.seen).map((image) => {
+  const images = ofThisView();
+  const entries = images.map((image) => {
     let name = plain(image.name);
     while (names.has(name)) name += '-again';
     names.add(name);
     return [`${name}.png`, image.seen.png];
   });
-  const classes = state.images.find((image) => image.seen).seen.classes.map((c) => `${c.name}\n`).join('');
+  const classes = images[0].seen.classes.map((c) => `${c.name}\n`).join('');
   save(await zip([...entries, ['classes.txt', new Blob([classes])]]), 'masks.zip');
 }
 
@@ -200,6 +224,7 @@ byId('own').addEventListener('change', (event) => { state.withOwn = event.target
 byId('opacity').addEventListener('input', (event) => { state.opacity = Number(event.target.value); drawMask(); });
 byId('modes').addEventListener('change', (event) => {
   state.mode = event.target.value;
+  dropStroke();
   byId('size-label').hidden = !['brush', 'erase'].includes(state.mode);
   byId('picture').classList.toggle('marking', state.mode !== 'look');
   placeCross();
@@ -213,6 +238,6 @@ byId('save-mask').addEventListener('click', () => save(state.current.seen.png, `
 byId('save-overlay').addEventListener('click', async () => save(await overlay(), `${plain(state.current.name)}_overlay.png`));
 byId('save-all').addEventListener('click', saveAll);
 byId('save-weights').addEventListener('click', () => ask('weights').then((response) => response.blob())
-  .then((blob) => save(blob, 'weights.safetensors')).catch(complain));
+  .then((blob) => save(blob, 'weights.safetensors')).catch(failed));
 
-refreshInfo().catch((error) => (error instanceof Gone ? refreshInfo() : Promise.reject(error))).catch(complain);
+const started = refreshInfo().catch((error) => (error instanceof Gone ? refreshInfo() : Promise.reject(error))).catch(complain);

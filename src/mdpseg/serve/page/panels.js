@@ -72,25 +72,26 @@ export function drawOwn() {
 }
 
 export function drawThumbnails(choose) {
-  byId('save-all').hidden = state.images.filter((image) => image.seen).length < 2;
   const focused = [...byId('images').children].findIndex((item) => item.contains(document.activeElement));
   byId('images').replaceChildren(...state.images.map((image) => {
-    const canvas = make('canvas', { width: 160, height: 96, 'aria-hidden': 'true' });
-    if (image.bitmap) drawThumbnail(canvas, image);
+    if (!image.thumbnail || image.drawn !== image.seen) drawThumbnail(image);
     const said = image.error ? 'refused' : image.seen && !image.running ? 'done' : image.running ? 'running …' : 'waiting';
     return make('li', {}, make('button', { type: 'button', 'aria-current': String(image === state.current),
-      onclick: () => choose(image) }, canvas, make('span', {}, image.name), make('span', { class: 'soft' }, said)));
+      onclick: () => choose(image) }, image.thumbnail, make('span', {}, image.name), make('span', { class: 'soft' }, said)));
   }));
   byId('images').children[focused]?.firstChild.focus();
 }
 
-function drawThumbnail(canvas, { bitmap, seen }) {
+// Once for each segmentation: the list is made anew at every click, and photographs are large.
+function drawThumbnail(image) {
+  const canvas = make('canvas', { width: 160, height: 96, 'aria-hidden': 'true' }), { bitmap, seen } = image;
+  Object.assign(image, { thumbnail: canvas, drawn: seen });
+  if (!seen) return;
   const factor = Math.min(canvas.width / bitmap.width, canvas.height / bitmap.height);
   const size = [bitmap.width * factor, bitmap.height * factor];
   Object.assign(canvas, { width: Math.max(1, size[0]), height: Math.max(1, size[1]) });
   const pen = canvas.getContext('2d');
   pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-  if (!seen) return;
   const mask = document.createElement('canvas');
   paint(mask, seen, true);
   pen.globalAlpha = 0.5;

@@ -11,10 +11,12 @@ export function colourTable(classes, everything = false) {
 
 // The mask of an image in its classes' colours, on a canvas of its size.
 export function paint(canvas, seen, everything = false) {
-  const { width, height, data } = seen.ids, table = colourTable(seen.classes, everything);
+  const { width, height, data } = seen.ids;
   Object.assign(canvas, { width, height });
-  const pixels = new ImageData(width, height);
-  data.forEach((id, i) => pixels.data.set(table[id], 4 * i));
+  // Four bytes at once, which a photograph's two million pixels need.
+  const table = new Uint32Array(Uint8Array.from(colourTable(seen.classes, everything).flat()).buffer);
+  const pixels = new ImageData(width, height), words = new Uint32Array(pixels.data.buffer);
+  for (let i = 0; i < words.length; i += 1) words[i] = table[data[i]];
   canvas.getContext('2d').putImageData(pixels, 0, 0);
 }
 
@@ -71,10 +73,17 @@ export function overlay() {
   return new Promise((done) => { canvas.toBlob(done, 'image/png'); });
 }
 
+let from = null; // where a stroke began
+
+// Ends a stroke that is not finished, and shows the marks without it.
+export function dropStroke() {
+  from = null;
+  drawMarks();
+}
+
 // Calls look(), or changes the marks of the current image and calls marked().
 export function listen(look, marked) {
   const picture = byId('picture');
-  let from = null; // where a stroke began
   const at = (event) => {
     const frame = picture.getBoundingClientRect(), { width, height } = state.current.seen.ids;
     return { x: Math.floor((event.clientX - frame.x) / frame.width * width),

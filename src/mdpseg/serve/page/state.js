@@ -1,4 +1,5 @@
-// What the page knows. An image: {name, file, bitmap, seen, wanted, error, marks}.
+// What the page knows. An image: {name, file, bitmap, seen, wanted, running, error, marks, view, thumbnail, drawn}:
+// view is what seen was asked as, thumbnail a canvas, drawn the seen that it shows.
 export const state = {
   info: null, // of the server: run, taxonomies, limits
   images: [],
