@@ -58,7 +58,7 @@ def margins_over(embeddings: Tensor, prototype: Tensor, others: Tensor, temperat
     Returns:
         float32 [h * w].
     """
-    chunks = embeddings.flatten(1).T.split(_CHUNK)  # [P, D] each
+    chunks = torch.split(embeddings.flatten(1).T, _CHUNK)  # [P, D] each
     return torch.cat([chunk @ prototype - (chunk @ others.T).amax(1) for chunk in chunks]) / temperature
 
 
