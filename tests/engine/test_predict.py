@@ -200,6 +200,12 @@ def test_nothing_that_is_not_a_prediction_is_overwritten(finetuned, images, tmp_
     before = [mask.read_bytes() for mask in first]
     assert [mask.read_bytes() for mask in run(finetuned, [images], out)] == before  # an earlier prediction is
 
+    (out / "classes.txt").write_text("those of another network\n")
+    run(finetuned, [images], out)  # all its masks are made anew
+    (out / "classes.txt").write_text("those of another network\n")
+    with pytest.raises(UserError, match=r"classes\.txt names other classes"):
+        run(finetuned, [images / "a.jpg"], out)
+    run(finetuned, [images], out)
     (out / "b_overlay.jpg").unlink()  # as in a folder of true masks
     with pytest.raises(UserError, match=r"b\.png is there, and no earlier prediction's"):
         run(finetuned, [images], out)

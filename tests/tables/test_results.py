@@ -50,16 +50,16 @@ def test_two_processes_append_at_once(tmp_path):
 
 def test_the_head_is_written_once_by_whoever_is_first(tmp_path, monkeypatch):
     """Both may have opened the file while it was empty."""
-    from mdpseg.tables import results
+    from mdpseg import files
 
-    late = results.fcntl.flock
+    late = files.fcntl.flock
 
     def other_was_faster(file, how):
-        monkeypatch.setattr(results.fcntl, "flock", late)
+        monkeypatch.setattr(files.fcntl, "flock", late)
         append(tmp_path / "r.csv", [LINE])
         late(file, how)
 
-    monkeypatch.setattr(results.fcntl, "flock", other_was_faster)
+    monkeypatch.setattr(files.fcntl, "flock", other_was_faster)
     append(tmp_path / "r.csv", [replace(LINE, key="k2")])
     assert [line.key for line in read(tmp_path / "r.csv")] == ["k1", "k2"]
 

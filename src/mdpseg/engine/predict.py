@@ -84,7 +84,9 @@ def _refuse_to_overwrite(images: Sequence[Path], out: Path, classes: str) -> Non
         if mask.exists() and not _overlay_of(mask).exists():
             raise UserError(f"{mask} is there, and no earlier prediction's; choose another out folder than {out}.")
     listed = out / "classes.txt"
-    if listed.is_file() and listed.read_bytes() != classes.encode():
+    earlier = {file.name.removesuffix("_overlay.jpg") for file in out.glob("*_overlay.jpg")}
+    replaced = earlier and earlier <= {path.stem for path in images}  # masks and their classes go together
+    if listed.is_file() and listed.read_bytes() != classes.encode() and not replaced:
         raise UserError(f"{listed} names other classes than the network's; choose another out folder than {out}.")
 
 
