@@ -286,7 +286,7 @@ def test_a_region_smaller_than_a_cell(model):
 def test_examples_whose_embeddings_are_not_kept_give_the_same_class(most, model, monkeypatch):
     examples = [(pixels(seed=n), region(8, 32 + n, 4, 40)) for n in range(3)]
     expected, seen = model.add_class("mug", examples).prototypes, []
-    monkeypatch.setattr("mdpseg.model.MOST_KEPT", most)
+    monkeypatch.setattr("mdpseg.engine.examples.MOST_KEPT", most)
     embed = Embedder.__call__
     monkeypatch.setattr(Embedder, "__call__", lambda self, image: seen.append(image) or embed(self, image))
     found = model.add_class("mug", iter(examples)).prototypes

@@ -8,9 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, overload
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor
 
@@ -19,7 +17,7 @@ from mdpseg.config import EvalConfig, PretrainConfig, TiffConfig
 from mdpseg.data.image import ImageLike, as_pixels, bands_of_recipe
 from mdpseg.data.readers.tiff import Bands
 from mdpseg.engine.embedder import Embedder
-from mdpseg.engine.examples import MOST_KEPT, Example, make_example, margins_over, winning_offset
+from mdpseg.engine.examples import Example, check_region, learn_class, make_example
 from mdpseg.engine.runtime import Device, Precision, make_fabric
 from mdpseg.engine.segment import Segmentation, segment
 from mdpseg.errors import UserError
@@ -84,8 +82,7 @@ class SegmentationModel:
             UserError: there are no weights, they are of a pretraining without prototypes, ``taxonomy`` is unknown, or
                 the device is not there.
         """
-        path = Path(run)
-        file = path / "weights.safetensors" if path.is_dir() else path
+        path, file = Path(run), weights.file_of(run)
         if path.is_dir() and not file.is_file():
             raise UserError(f"{path} holds no weights.safetensors; give the folder of a finished run.")
         stored = weights.load(file)
@@ -255,24 +252,12 @@ class SegmentationModel:
         prototypes, examples = self._known_prototypes(), list(examples)
         if not examples:
             raise UserError(f"No example of {name!r}; give at least one image with its region.")
-        seen: list[Example] = []
-        kept: dict[int, Tensor] = {}
-        for number, (image, region) in enumerate(examples):
-            embeddings, example = self._example(image, region, number)
-            seen.append(example)
-            if sum(one.numel() for one in kept.values()) + embeddings.numel() <= MOST_KEPT:
-                kept[number] = embeddings
-        regions = torch.stack([example.region for example in seen])
         beside = prototypes.of_trained(prototypes.ids(self._datasets))
         beside = beside if len(beside) else prototypes.of_trained(prototypes.ids(prototypes.taxonomies))
-        offset = 0.0
-        if len(beside):
-            vector = F.normalize(regions.sum(0), dim=0)
-            margins = []
-            for number, (image, _) in enumerate(examples):
-                embeddings = kept[number] if number in kept else self.embed(image).cpu()
-                margins.append(margins_over(embeddings, vector, beside, prototypes.temperature))
-            offset = winning_offset(torch.cat(margins), torch.cat([example.inside for example in seen]))
+        looks = (self._example(image, region, number) for number, (image, region) in enumerate(examples))
+        regions, offset = learn_class(
+            looks, lambda number: self.embed(examples[number][0]).cpu(), beside, prototypes.temperature
+        )
         grown = prototypes.with_class(dataset, name, regions, offset)
         datasets = self._datasets if dataset in self._datasets else [*self._datasets, dataset]
         return self._with(grown, datasets)
@@ -286,14 +271,7 @@ class SegmentationModel:
     def _example(self, image: ImageLike, region: Any, number: int) -> tuple[Tensor, Example]:
         """With the embeddings that it was seen by."""
         pixels = as_pixels(image, self.bands)
-        chosen = torch.as_tensor(np.asarray(region))
-        if chosen.dtype != torch.bool or chosen.shape != pixels.shape[1:]:
-            raise UserError(
-                f"Example {number}: the region has dtype {chosen.dtype} and shape {list(chosen.shape)}; expected bool "
-                f"{list(pixels.shape[1:])}, as the image."
-            )
-        if not bool(chosen.any()):
-            raise UserError(f"Example {number}: the region is empty; mark the pixels that show the class.")
+        chosen = check_region(region, pixels, number)
         embeddings = self.embedder(pixels).cpu()
         return embeddings, make_example(embeddings, chosen, self.embedder.stride)
 

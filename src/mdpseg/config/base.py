@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -23,6 +23,9 @@ Device = Annotated[
     AfterValidator(_is_a_device),
     Field(description="auto (CUDA, else MPS, else CPU), cpu, mps, cuda, or cuda:N for the one of that number."),
 ]
+
+PrecisionName = Literal["auto", "fp32", "bf16"]
+Precision = Annotated[PrecisionName, Field(description="auto: bf16 on CUDA from Ampere on, else fp32.")]
 
 
 class Settings(BaseModel):

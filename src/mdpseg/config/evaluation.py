@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from mdpseg.config.base import Device, Positive, Settings
+from mdpseg.config.base import Device, Positive, Precision, Settings
 from mdpseg.config.data import LabelledDataset
 from mdpseg.config.readers import TiffConfig
 
@@ -44,9 +44,7 @@ class EvaluateConfig(Settings):
     out: Path | None = Field(None, description="JSON file for the results; default: none is written.")
     eval: EvalConfig = Field(EvalConfig(), description="How images are predicted.")
     device: Device = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 on CUDA from Ampere on, else fp32."
-    )
+    precision: Precision = "auto"
     workers: Annotated[int, Field(ge=0)] = Field(2, description="Processes that read images.")
 
 
@@ -68,6 +66,4 @@ class PredictConfig(Settings):
     opacity: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="Of the classes' colours in the overlay.")
     eval: EvalConfig = Field(EvalConfig(), description="How images are predicted.")
     device: Device = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 on CUDA from Ampere on, else fp32."
-    )
+    precision: Precision = "auto"

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mdpseg.config.base import Device, Positive, Settings
+from mdpseg.config.base import Device, Positive, Precision, Settings
 from mdpseg.config.data import AugmentConfig, DatasetConfig, LabelledDataset
 from mdpseg.config.evaluation import EvalConfig
 from mdpseg.config.method import MethodConfig
@@ -33,9 +33,7 @@ class RunConfig(Settings):
     workers: Annotated[int, Field(ge=0)] = Field(2, description="Processes that read and augment images.")
     data_root: Path = Field(Path(), description="Where relative dataset paths start; default: the current folder.")
     device: Device = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 on CUDA from Ampere on, else fp32."
-    )
+    precision: Precision = "auto"
     channels_last: bool = Field(True, description="Memory layout (NHWC) in which convolutions are faster.")
     compile: bool = Field(False, description="torch.compile the network (does not pay on the CPU).")
     deterministic: bool = Field(

@@ -22,7 +22,7 @@ from mdpseg.recipe import load_any
 ImageLike = Image.Image | np.ndarray[Any, Any] | str | Path
 
 # Of what stands beside the pixels, which are whole; TypeError: of a PNG's text that calls itself exif.
-_DAMAGE_BESIDE = (*DAMAGE, TypeError)
+DAMAGE_BESIDE = (*DAMAGE, TypeError)
 
 # How stored pixels [C, H, W] are turned upright, by the orientation that a camera noted.
 _UPRIGHT: dict[int, Callable[[Tensor], Tensor]] = {
@@ -90,7 +90,7 @@ def _from_file(path: Path, bands: Bands) -> Tensor:
         try:
             with Image.open(io.BytesIO(content)) as picture:
                 return _upright(pixels, picture)
-        except _DAMAGE_BESIDE:
+        except DAMAGE_BESIDE:
             return pixels.contiguous()
     try:
         return decode_tiff(content, path, "image", bands)
@@ -105,7 +105,7 @@ def _from_file(path: Path, bands: Bands) -> Tensor:
 def _upright(pixels: Tensor, picture: Image.Image) -> Tensor:
     try:
         turn = _UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
-    except _DAMAGE_BESIDE:
+    except DAMAGE_BESIDE:
         turn = None
     return (turn(pixels) if turn else pixels).contiguous()
 

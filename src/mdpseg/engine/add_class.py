@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from mdpseg import weights
 from mdpseg.data.image import as_pixels
 from mdpseg.data.readers.decode import IMAGE_SUFFIXES
 from mdpseg.data.readers.tiff import TIFF_SUFFIXES
@@ -62,7 +63,7 @@ def add_class(
     Raises:
         UserError: an example cannot be read or does not fit, or the file would overwrite what is there.
     """
-    source = run / "weights.safetensors" if run.is_dir() else run
+    source = weights.file_of(run)
     plain = re.sub(r"[^\w.-]+", "-", name)  # a class may be called a/b
     target = out or source.with_name(f"weights-{plain}.safetensors")
     if target.exists():

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mdpseg.bank import region_means
+from mdpseg.errors import UserError
 from mdpseg.objectives.pixels import at_size
 
 # Numbers of embeddings that are kept from one look at the examples to the next, 512 MiB; the others are made again.
@@ -26,6 +29,56 @@ class Example(NamedTuple):
 
     inside: Tensor
     region: Tensor
+
+
+def learn_class(
+    looks: Iterable[tuple[Tensor, Example]], again: Callable[[int], Tensor], others: Tensor, temperature: float
+) -> tuple[Tensor, float]:
+    """Looks at all examples for the class's prototype, and once more for the offset that it needs.
+
+    Args:
+        looks: the embeddings float32 [D, h, w] and the example of each image.
+        again: makes the embeddings of an image, by its number, once more.
+        others: float32 [N, D], prototypes of the trained classes beside the new one.
+        temperature: tau.
+
+    Returns:
+        the region embeddings [images, D]; the offset, 0 where there are no others.
+    """
+    seen: list[Example] = []
+    kept: dict[int, Tensor] = {}
+    room = MOST_KEPT
+    for number, (embeddings, example) in enumerate(looks):
+        seen.append(example)
+        if embeddings.numel() <= room:
+            kept[number] = embeddings
+            room -= embeddings.numel()
+    regions = torch.stack([example.region for example in seen])
+    if not len(others):
+        return regions, 0.0
+    prototype = F.normalize(regions.sum(0), dim=0)
+    margins = [
+        margins_over(kept[number] if number in kept else again(number), prototype, others, temperature)
+        for number in range(len(seen))
+    ]
+    return regions, winning_offset(torch.cat(margins), torch.cat([example.inside for example in seen]))
+
+
+def check_region(region: Any, pixels: Tensor, number: int) -> Tensor:
+    """A user's region as bool [H, W].
+
+    Raises:
+        UserError: it is empty, or of another kind or size than its image, ``pixels`` [3, H, W].
+    """
+    chosen = torch.as_tensor(np.asarray(region))
+    if chosen.dtype != torch.bool or chosen.shape != pixels.shape[1:]:
+        raise UserError(
+            f"Example {number}: the region has dtype {chosen.dtype} and shape {list(chosen.shape)}; expected bool "
+            f"{list(pixels.shape[1:])}, as the image."
+        )
+    if not bool(chosen.any()):
+        raise UserError(f"Example {number}: the region is empty; mark the pixels that show the class.")
+    return chosen
 
 
 def make_example(embeddings: Tensor, region: Tensor, stride: int) -> Example:

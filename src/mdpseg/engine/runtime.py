@@ -15,10 +15,11 @@ from lightning_fabric.strategies import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 
 from mdpseg.config import RunConfig
+from mdpseg.config.base import PrecisionName
 from mdpseg.errors import UserError
 
 Device = str  # auto, cpu, cuda, cuda:N or mps
-Precision = Literal["auto", "fp32", "bf16"]
+Precision = PrecisionName
 
 _RANK_TIMEOUT = 600
 # Before it, on MPS, batch norms of images stored channels last had wrong gradients (pytorch issue 175189), and earlier

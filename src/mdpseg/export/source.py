@@ -93,7 +93,7 @@ def open_source(run: Path) -> Source:
     Raises:
         UserError: there is none, or it is not as it should be.
     """
-    path = run / "weights.safetensors" if run.is_dir() else run
+    path = weights.file_of(run)
     if run.is_dir() and not path.is_file():
         raise UserError(f"{run} holds no weights.safetensors; name the folder of a finished run.")
     stored = weights.load(path)

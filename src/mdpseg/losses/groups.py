@@ -65,6 +65,11 @@ def pixels_by_class(targets: Tensor, counted: Tensor) -> tuple[Tensor, Tensor, l
     return pixels[labels.argsort(stable=True)], classes, sizes[classes].tolist()
 
 
+def with_class(targets: Tensor, label_space: LabelSpace) -> Tensor:
+    """Which pixels count: bool [N]; what is no class's id, such as a 255 that was never encoded, does not."""
+    return (targets >= 0) & (targets < label_space.num_classes)
+
+
 def pixels_by_dataset(targets: Tensor, label_space: LabelSpace) -> list[tuple[Tensor, range]]:
     """The labelled pixels of each dataset that has some.
 
@@ -77,7 +82,7 @@ def pixels_by_dataset(targets: Tensor, label_space: LabelSpace) -> list[tuple[Te
     """
     ranges = [label_space.classes_of(dataset) for dataset in label_space.datasets]
     ends = torch.tensor([own.stop for own in ranges], device=targets.device)
-    pixels = ((targets >= 0) & (targets < label_space.num_classes)).nonzero()[:, 0]
+    pixels = with_class(targets, label_space).nonzero()[:, 0]
     datasets = torch.bucketize(targets[pixels], ends, right=True)
     sizes = torch.bincount(datasets, minlength=len(ranges)).tolist()
     parts = torch.split(pixels[datasets.argsort(stable=True)], sizes)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mdpseg.label_space import LabelSpace
-from mdpseg.losses.groups import pixels_by_dataset
+from mdpseg.losses.groups import pixels_by_dataset, with_class
 from mdpseg.losses.reduction import pixel_weights, weighted_mean
 from mdpseg.losses.streamed import Group, Step, Terms, cross_entropy_rows, streamed_sum
 
@@ -40,8 +40,7 @@ def union_classification(
         Group(pixels, torch.arange(own.start, own.stop, device=targets.device), _cross_entropy(targets, own.start))
         for pixels, own in pixels_by_dataset(targets, label_space)
     ]
-    counted = (targets >= 0) & (targets < label_space.num_classes)
-    return weighted_mean(streamed_sum(inputs, rows, groups, w, temperature=1.0), w[counted])
+    return weighted_mean(streamed_sum(inputs, rows, groups, w, temperature=1.0), w[with_class(targets, label_space)])
 
 
 def _cross_entropy(targets: Tensor, offset: int) -> Step:

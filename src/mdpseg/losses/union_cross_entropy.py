@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mdpseg.label_space import LabelSpace
-from mdpseg.losses.groups import pixels_by_dataset
+from mdpseg.losses.groups import pixels_by_dataset, with_class
 from mdpseg.losses.one_pass import Gradients, one_pass
 from mdpseg.losses.reduction import pixel_weights, rows_at_once, weighted_mean
 from mdpseg.losses.streamed import cross_entropy_rows
@@ -34,10 +34,9 @@ def union_cross_entropy(
     Returns:
         A float32 scalar.
     """
-    counted = (targets >= 0) & (targets < label_space.num_classes)
     w = pixel_weights(weights, targets)
     compute = partial(_sum_and_gradient, targets=targets, weights=w, label_space=label_space)
-    return weighted_mean(one_pass(compute, logits), w[counted])
+    return weighted_mean(one_pass(compute, logits), w[with_class(targets, label_space)])
 
 
 def _sum_and_gradient(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import Image, ImageOps
 
+from mdpseg.data.image import DAMAGE_BESIDE
 from mdpseg.data.readers.decode import DAMAGE
 from mdpseg.data.readers.header import jpeg_size, kind_of, png_size, webp_size
 from mdpseg.data.readers.whole_images import whole_images_only
@@ -20,16 +22,6 @@ MOST_PIXELS = 50_000_000
 MOST_PIXELS_SEEN = 2**21
 
 _SIZES = {"PNG": png_size, "JPEG": jpeg_size, "WEBP": webp_size}
-# By the orientation that a camera noted.
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 class RefusedError(UserError):
@@ -56,12 +48,9 @@ def open_image(content: bytes) -> Image.Image:
     picture = _decoded(content)
     if picture.mode.startswith(("I", "F")):
         raise RefusedError(415, "The image has 16 bits a pixel; 8 bits are expected: convert it.")
-    turn = _turn(picture)
-    upright = picture.convert("RGB")
-    if turn is not None:
-        upright = upright.transpose(turn)
-    upright.info = {}  # else the model reads the orientation once more
-    return upright
+    with suppress(*DAMAGE_BESIDE):
+        picture = ImageOps.exif_transpose(picture)
+    return picture.convert("RGB")
 
 
 def open_region(content: bytes, sizes: Collection[tuple[int, int]]) -> NDArray[np.bool_]:
@@ -129,13 +118,6 @@ def _decoded(content: bytes) -> Image.Image:
     except DAMAGE as error:
         raise RefusedError(422, f"This {kind} image is truncated or damaged.") from error
     return picture
-
-
-def _turn(picture: Image.Image) -> Image.Transpose | None:
-    try:
-        return _UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
-    except (*DAMAGE, TypeError):  # TypeError: of a PNG's text that calls itself exif
-        return None  # the pixels are whole
 
 
 def _refuse_too_large(size: tuple[int, int] | None) -> None:
