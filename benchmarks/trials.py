@@ -27,6 +27,12 @@ PAPER = ["method.scheme=mdp-paper", "method.momentum=0.99", "optim.clip=5", "net
 BANK = ["method.prototypes=bank", "method.denominator=no_lookalikes"]
 LEARNED = ["method.prototypes=learned", "method.denominator=own_dataset"]
 ENCODER = "-encoder"  # behind a trial's name: of that pretraining the encoder alone is transferred
+RATES = (
+    ("supervised", SUPERVISED, ("0.1", "0.2", "0.4")),
+    ("multihead", ["method.objective=multihead", "optim.clip=5"], ("0.1", "0.2", "0.4")),
+    ("paper", PAPER, ("0.05", "0.1", "0.2")),
+    ("ours", LEARNED, ("0.065", "0.13", "0.26")),
+)
 IMAGENET_RATES = ("0.01", "0.02", "0.05", "0.1", "0.13", "0.2")
 # Settings beside the defaults; None: no pretraining.
 TRIALS: dict[str, list[str] | None] = {
@@ -48,6 +54,8 @@ TRIALS: dict[str, list[str] | None] = {
     "imagenet-learned-0.05-no-pull": ["init=imagenet", *LEARNED, "optim.lr=0.05", "method.sparse_coding=off"],
     **{f"imagenet-{one}{ENCODER}": [] for one in ("paper-0.02", "supervised-0.05")},
     "imagenet-bank-0.13": ["init=imagenet", *BANK, "optim.lr=0.13"],
+    # the same effort for all: the rate of the small preset, half of it and twice
+    **{f"rate-{method}-{rate}": [*settings, f"optim.lr={rate}"] for method, settings, rates in RATES for rate in rates},
 }
 
 

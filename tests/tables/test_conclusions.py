@@ -22,7 +22,7 @@ def verdict(tmp_path, comparison, score, seeds=(0, 1, 2)):
             lambda cell, when: score(cell.row, cell.column, when, cell.seed),
             seeds,
         )
-    rows = synthetic.rows(comparison.better, comparison.worse)
+    rows = synthetic.rows(comparison.better, comparison.worse, "E7")
     return judge(comparison, measured(rows, SMALL, results.read(tmp_path / "r.csv")), SMALL)
 
 
@@ -106,11 +106,19 @@ def test_fading_is_early_minus_late(tmp_path):
 @pytest.mark.parametrize("gain, word", [(1.0, "holds"), (-1.7, "holds"), (1.9, "undecided"), (2.5, "does not")])
 def test_close_is_within_two_points(gain, word, tmp_path):
     comparison = Comparison("C4", "C3", close=True)
+    synthetic.write(tmp_path / "r.csv", synthetic.rows("E7"), lambda cell, when: 20.0)
     found = verdict(
         tmp_path, comparison, lambda row, column, when, seed: 30 + (gain + NOISE[seed] if row == "C4" else 0)
     )
     assert found.word == word
     assert comparison.text == "C4 as C3, late"
+
+
+@pytest.mark.parametrize("nothing, word", [(27.0, "holds"), (28.5, "undecided"), (None, "undecided")])
+def test_two_pretrainings_that_are_close_say_nothing_where_none_at_all_is_as_close(nothing, word, tmp_path):
+    synthetic.write(tmp_path / "r.csv", synthetic.rows("E7"), lambda cell, when: nothing)
+    found = verdict(tmp_path, Comparison("C4", "C3", close=True), lambda row, column, when, seed: 30 + NOISE[seed])
+    assert found.word == word
 
 
 @pytest.mark.parametrize("gain, word", [(0.6, "holds"), (0.4, "undecided"), (-0.4, "does not")])

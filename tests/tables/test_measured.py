@@ -40,4 +40,12 @@ def test_cells_that_belong_to_no_row_are_counted(tmp_path):
     assert look_up(path, *(row.id for row in ROWS)).left_out == ""
     [cell, *_] = synthetic.cells_of(synthetic.rows("A1"), SMALL, [0])
     results.append(path, [synthetic.line(cell, when, 0.5, key="of an older preset") for when in ("early", "late")])
-    assert look_up(path, *(row.id for row in ROWS)).left_out.startswith("1 measured fine-tuning belongs to no row")
+    assert look_up(path, *(row.id for row in ROWS)).left_out == (
+        "1 measured fine-tuning belongs to no row as the preset is now (then Z9 1): left out."
+    )
+
+
+def test_of_a_cell_run_again_the_last_figure_counts(tmp_path):
+    path = synthetic.write(tmp_path / "r.csv", synthetic.rows("A1"), lambda cell, when: 10.0)
+    synthetic.write(path, synthetic.rows("A1"), lambda cell, when: 30.0)
+    assert look_up(path, "A1").of("A1", ["VOC"], "late") == pytest.approx({0: 30.0, 1: 30.0, 2: 30.0})

@@ -22,11 +22,6 @@ def test_no_file_has_no_results(tmp_path):
     assert read(tmp_path / "none.csv") == []
 
 
-def test_of_a_cell_run_again_the_newest_counts(tmp_path):
-    append(tmp_path / "r.csv", [LINE, replace(LINE, when="early"), replace(LINE, mean_iou=0.75)])
-    assert [(line.when, line.mean_iou) for line in read(tmp_path / "r.csv")] == [("late", 0.75), ("early", 0.25)]
-
-
 def _append_often(path, name, barrier):
     barrier.wait()
     for index in range(50):

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from mdpseg.recipe import load
-from mdpseg.tables import results
+from mdpseg.tables import results, run
 from mdpseg.tables.cells import cells_of
 from mdpseg.tables.grid import ROWS
 from mdpseg.tables.preset import Preset
@@ -39,6 +39,41 @@ def test_rows_share_pretrainings_and_finished_cells_are_never_run_again(tmp_path
     before = (tmp_path / "results.csv").read_text()
     assert run_cells(cells("B1", "E5", "E7"), place(tmp_path), 1, said.append) == 0
     assert (tmp_path / "results.csv").read_text() == before
+
+
+def test_a_line_tells_the_code_that_was_loaded_also_if_something_is_committed_meanwhile(tmp_path, monkeypatch):
+    package = tmp_path / "checkout/src/mdpseg"
+    (package / "tables").mkdir(parents=True)
+    monkeypatch.setattr(run, "__file__", str(package / "tables/run.py"))
+
+    def told():
+        run._commit.cache_clear()
+        return run._commit()
+
+    def git(*arguments):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        return subprocess.run(
+            ["git", "-C", str(tmp_path / "checkout"), *who, *arguments], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    assert told() == ""
+    git("init", "-q")
+    (tmp_path / "checkout/README.md").write_text("of another project, in whose folder the package is installed")
+    git("add", "README.md")
+    git("commit", "-qm", "1")
+    assert told() == ""
+    (package / "a.py").write_text("1")
+    git("add", ".")
+    git("commit", "-qm", "2")
+    first = git("rev-parse", "--short", "HEAD")
+    assert told() == first
+    (tmp_path / "checkout/README.md").write_text("more")
+    git("commit", "-qam", "3")
+    assert told() == first
+    (package / "a.py").write_text("2")
+    assert run._commit() == first
+    assert told() == f"{first}-dirty"
+    run._commit.cache_clear()
 
 
 def test_a_cell_run_from_nothing_gives_the_same_figures(tmp_path):

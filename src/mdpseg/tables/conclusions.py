@@ -8,6 +8,8 @@ from typing import Literal
 
 # Points of mIoU within which two rows count as close: the published rows of different bank sizes lie within 1.9.
 CLOSE = 2.0
+# No pretraining. Where even this row is close, that two pretrainings are close says nothing of either.
+NOTHING = "E7"
 
 When = Literal["early", "late", "fades"]
 _BOTH: tuple[When, ...] = ("early", "late")
@@ -22,7 +24,7 @@ class Comparison:
         worse: the row that should be behind.
         when: ``early`` or ``late`` in fine-tuning; ``fades``: ahead early by more than late.
         columns: the targets compared; empty: all that both rows are judged on.
-        close: neither should be ahead: the difference lies within ``CLOSE`` points.
+        close: neither should be ahead: the difference lies within ``CLOSE`` points, but ``NOTHING`` further behind.
         times: ahead by at least so many half-widths of the interval.
     """
 

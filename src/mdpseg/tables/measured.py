@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -20,12 +21,12 @@ class Measured:
     Attributes:
         scores: row, column, ``early`` or ``late`` -> seed -> mIoU in %.
         always: the columns that every row is judged on; the mean over targets is theirs.
-        strays: cells in the results that none of these rows asks for.
+        strays: row that asked for them -> cells in the results that none of these rows asks for any more.
     """
 
     scores: dict[tuple[str, str, str], dict[int, float]]
     always: tuple[str, ...]
-    strays: int
+    strays: dict[str, int]
 
     def of(self, row: str, columns: Iterable[str], when: str) -> dict[int, float]:
         """Seed -> the mean over some columns; seeds that lack one of them are left out, as their mean is another."""
@@ -36,8 +37,10 @@ class Measured:
     @property
     def left_out(self) -> str:
         """A sentence on the strays; empty if there are none. They are worth a word if all rows were asked for."""
-        cells = f"{self.strays} measured fine-tunings belong" if self.strays > 1 else "1 measured fine-tuning belongs"
-        return f"{cells} to no row as the preset is now: left out." if self.strays else ""
+        count = sum(self.strays.values())
+        they = f"{count} measured fine-tunings belong" if count > 1 else "1 measured fine-tuning belongs"
+        of_rows = ", ".join(f"{row} {cells}" for row, cells in sorted(self.strays.items()))
+        return f"{they} to no row as the preset is now (then {of_rows}): left out." if count else ""
 
 
 def measured(rows: Sequence[Row], preset: Preset, results: Sequence[Result]) -> Measured:
@@ -55,4 +58,5 @@ def measured(rows: Sequence[Row], preset: Preset, results: Sequence[Result]) -> 
             if (cell.key, when) in found:
                 scores.setdefault((cell.row, cell.column, when), {})[cell.seed] = 100 * found[cell.key, when]
     always = tuple(name for name, target in preset.targets.items() if target.always)
-    return Measured(scores, always, len({key for key, _ in found} - wanted))
+    strays = {result.key: result.row for result in results if result.when and result.key not in wanted}
+    return Measured(scores, always, Counter(strays.values()))

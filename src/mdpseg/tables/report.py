@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mdpseg.tables import results
 from mdpseg.tables.cells import stage_recipe
-from mdpseg.tables.conclusions import ABLATION, BEYOND, CLOSE, CONCLUSIONS, Comparison, Conclusion
+from mdpseg.tables.conclusions import ABLATION, BEYOND, CLOSE, CONCLUSIONS, NOTHING, Comparison, Conclusion
 from mdpseg.tables.grid import ROWS, TABLES, Stage, rows_of
 from mdpseg.tables.layout import LEGEND, TITLES, figures_of, grid, markdown, spread
 from mdpseg.tables.measured import Measured, measured
@@ -22,11 +22,12 @@ _HOW_TO_READ = f"""A comparison is paired: for each seed, the difference between
 and the same order of them, averaged over the targets that both rows are judged on; then mean ± half-width of the 95 %
 interval over seeds (Student's t), with the number of seeds in brackets. It *holds* where the interval lies above 0,
 *does not* where it lies below, and is *undecided* otherwise. Two rows are close ("C4 as C3") where the interval lies
-within {CLOSE:g} points of 0 to either side, and are not where it lies outside. A conclusion that says two things is
-judged as two, a and b; its word is that of more than half of its comparisons. Each interval stands for itself: of
-comparisons between equals, one in forty would still read *holds*, and one in forty *does not*. Differences are in
-points of mIoU; the published ones are over the targets named, and beside them stands what was measured on the targets
-in their place."""
+within {CLOSE:g} points of 0 to either side, and are not where it lies outside; that says something only where no
+pretraining at all ({NOTHING}) lies outside of these {CLOSE:g} points, else it is *undecided*. A conclusion that says
+two things is judged as two, a and b; its word is that of more than half of its comparisons. Each interval stands for
+itself: of comparisons between equals, one in forty would still read *holds*, and one in forty *does not*. Differences
+are in points of mIoU; the published ones are over the targets named, and beside them stands what was measured on the
+targets in their place."""
 
 
 def report_page(preset: Preset, results_path: Path, out: Path | None, report: Path) -> str:
@@ -113,9 +114,9 @@ def _provenance(results_path: Path, lines: Sequence[Result], found: Measured) ->
         return f"Nothing is measured yet: `{results_path.as_posix()}` has no results."
     dates = sorted({line.date for line in lines})
     commits = ", ".join(dict.fromkeys(line.commit or "unknown" for line in sorted(lines, key=lambda line: line.date)))
-    runs = {line.key: line for line in lines}  # early and late are lines of one run, and both have its time
-    hours = sum(run.seconds * run.threads for run in runs.values()) / 3600
-    pretrainings = sum(run.kind == "pretraining" for run in runs.values())
+    runs = [line for line in lines if line.when != "early"]  # a run's two lines both have its time
+    hours = sum(run.seconds * run.threads for run in runs) / 3600
+    pretrainings = sum(run.kind == "pretraining" for run in runs)
     seeds = sorted({line.seed for line in lines})
     text = (
         f"Measured: {pretrainings} pretrainings and {len(runs) - pretrainings} fine-tunings, {len(seeds)} seeds "

@@ -27,7 +27,7 @@ class Result:
         pixel_accuracy: 0 to 1; likewise.
         seconds: wall-clock time of the whole run, on ``threads`` threads.
         threads: of the process that ran it.
-        commit: of the code, where it is a checkout.
+        commit: the last one that changed the package, ``-dirty`` where its files differ; empty outside a checkout.
         date: ISO.
     """
 
@@ -62,14 +62,14 @@ def append(path: Path, results: list[Result]) -> None:
 
 
 def read(path: Path) -> list[Result]:
-    """All lines; of a cell that was run again by hand, the newest.
+    """All lines, in order; none where there is no such file. Of a cell that was run again, the last ones count.
 
     Raises:
         UserError: the file is not such a CSV file.
     """
     if not path.is_file():
         return []
-    newest: dict[tuple[str, str], Result] = {}
+    lines: list[Result] = []
     with path.open(newline="", encoding="utf-8") as file:
         for number, line in enumerate(csv.DictReader(file), 2):
             try:
@@ -92,5 +92,5 @@ def read(path: Path) -> list[Result]:
                 )
             except (KeyError, TypeError, ValueError) as error:
                 raise UserError(f"{path}, line {number} is no result ({error}); correct or delete it.") from None
-            newest[result.key, result.when] = result
-    return list(newest.values())
+            lines.append(result)
+    return lines

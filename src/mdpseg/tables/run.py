@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import multiprocessing
 import os
 import shutil
@@ -58,6 +59,7 @@ def run_cells(cells: Iterable[Cell], place: Place, processes: int, say: Callable
     Raises:
         UserError: a recipe, the data or the output folders are not as they should be.
     """
+    _commit()  # now: of the code that is loaded, whatever is committed while it runs
     groups = unfinished_groups(cells, place)
     threads = max(1, (os.cpu_count() or 1) // processes)
     began = time.monotonic()
@@ -86,6 +88,7 @@ def run_cells(cells: Iterable[Cell], place: Place, processes: int, say: Callable
 
 
 def _prepare_worker(threads: int) -> None:
+    _commit()
     torch.set_num_threads(threads)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -211,10 +214,16 @@ def _line(
     )
 
 
+@functools.cache
 def _commit() -> str:
-    """The commit of a checkout; empty for an installed package."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    try:
+    """The last commit that changed the package, and ``-dirty`` where it differs from that; empty outside a checkout."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parents[1]), *arguments, "--", "."]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        commit = git("log", "-1", "--format=%h")
+        return commit + ("-dirty" if commit and git("status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):
         return ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from mdpseg.tables.cells import columns_of
-from mdpseg.tables.conclusions import CLOSE, Comparison
+from mdpseg.tables.conclusions import CLOSE, NOTHING, Comparison
 from mdpseg.tables.grid import ROWS
 from mdpseg.tables.measured import Measured
 from mdpseg.tables.preset import Preset
@@ -46,6 +46,10 @@ def judge(comparison: Comparison, measured: Measured, preset: Preset) -> Verdict
     columns = comparison.columns or tuple(column for column in of_better if column in of_worse)
     difference = estimate(_differences(comparison, measured, columns))
     word = close(difference, CLOSE) if comparison.close else ahead(difference, comparison.times)
+    if comparison.close and word == HOLDS:
+        over_nothing = Comparison(comparison.worse, NOTHING, comparison.when)
+        if close(estimate(_differences(over_nothing, measured, columns)), CLOSE) != DOES_NOT:
+            word = UNDECIDED
     reported, on = _published(comparison)
     same = estimate(_differences(comparison, measured, on))
     return Verdict(comparison, reported, on, same, columns, difference, word)
