@@ -29,6 +29,12 @@ settings.register_profile("mdpseg", deadline=None, derandomize=True, database=No
 settings.load_profile("mdpseg")
 
 
+@pytest.fixture(autouse=True)
+def without_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes longer than most runs here. The runs that tests share, and those of processes, draw theirs."""
+    monkeypatch.setattr("mdpseg.engine.loop.draw_curves", lambda run: None)
+
+
 @pytest.fixture(scope="session")
 def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished tiny pretraining on two toy worlds; read only."""

@@ -1,6 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from mdpseg.bank import RegionBank, region_means
 
@@ -254,6 +255,35 @@ def test_what_is_pushed_under_autocast_is_exact():
         prototypes, _ = bank.prototypes()
     assert torch.equal(autocast, plain)
     assert torch.equal(prototypes, bank.prototypes()[0])
+
+
+@pytest.mark.parametrize("policy", ["fifo", "per_class"])
+@pytest.mark.parametrize(
+    "count, classes, message",
+    [
+        (1, [1, 1], "1 regions came with 2 classes"),
+        (2, [0, -1], "class -1"),
+        (3, [0, 1, 3], "class 3; expected 0 to 2"),
+    ],
+)
+def test_a_push_that_is_refused_changes_nothing(policy, count, classes, message):
+    bank = RegionBank(6, 3, 3, policy)
+    bank.push(torch.eye(3), torch.arange(3))
+    before = {name: value.clone() for name, value in bank.state_dict().items()}
+    with pytest.raises(ValueError, match=message):
+        bank.push(torch.eye(3)[:count], torch.tensor(classes))
+    assert all(torch.equal(value, before[name]) for name, value in bank.state_dict().items())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_a_bank_that_moves_to_another_dtype_with_its_module_stays_exact(dtype):
+    moved, stays = nn.ModuleDict({"bank": RegionBank(4, 3, 3)}), RegionBank(4, 3, 3)
+    for step in range(4):
+        regions = F.normalize(torch.randn(3, 3, generator=torch.Generator().manual_seed(step)), dim=1)
+        for bank in (moved["bank"], stays):
+            bank.push(regions, torch.arange(3))
+        moved.to(dtype)
+    assert all(torch.equal(value, stays.state_dict()[name]) for name, value in moved["bank"].state_dict().items())
 
 
 @pytest.mark.parametrize("settings, message", [({"size": 0}, "size is 0"), ({"policy": "lifo"}, "'lifo'")])

@@ -66,6 +66,15 @@ def test_another_ignore_index(ignore_index, expected):
     assert space().encode(ignored, "msrc", ignore_index=ignore_index).tolist() == [-1]
 
 
+@pytest.mark.parametrize("ignore_index", [-1, -100, 256, 65535])
+def test_an_ignore_index_that_8_bits_do_not_hold(ignore_index):
+    assert space().encode(torch.tensor([0, ignore_index, 1]), "msrc", ignore_index=ignore_index).tolist() == [5, -1, 6]
+    with pytest.raises(UserError, match="mask id 300"):
+        space().encode(torch.tensor([300, ignore_index]), "msrc", ignore_index=ignore_index)
+    with pytest.raises(UserError, match="mask id 255"):
+        space().encode(torch.tensor([255], dtype=torch.uint8), "msrc", ignore_index=ignore_index)
+
+
 def test_ignore_indices_do_not_mix():
     it = space()
     it.encode(torch.tensor([1]), "msrc", ignore_index=1)
@@ -180,6 +189,7 @@ def test_equality_sees_the_catch_alls():
     [
         ({}, {}, "at least one dataset"),
         ({"voc": []}, {}, "'voc' has no classes"),
+        ({"voc": "person"}, {}, "'voc' has the text 'person' for its classes; expected a list"),
         ({"voc": ["cat", "dog", "cat"]}, {}, "'voc'.*'cat' more than once"),
         ({"big": [str(i) for i in range(256)]}, {}, "'big' has 256 classes"),
         ({"voc": ["cat"]}, {"catch_alls": {"voc": "background"}}, "'background'.*'voc'"),

@@ -141,6 +141,18 @@ def test_ids_outside_the_classes(prediction, target, message):
     assert matrix.counts.sum() == 0
 
 
+@pytest.mark.parametrize("dtype", [torch.uint16, torch.int16])
+def test_targets_of_16_bits(dtype):
+    matrix = ConfusionMatrix(2).update(torch.tensor([0, 1]), torch.tensor([1, 255]).to(dtype))
+    assert matrix.counts.tolist() == [[0, 0], [1, 0]]
+
+
+@pytest.mark.parametrize("prediction, target, named", [([0.9], [0], "prediction"), ([0], [0.5], "target")])
+def test_ids_that_are_no_integers_are_refused(prediction, target, named):
+    with pytest.raises(ValueError, match=f"{named} has dtype torch.float32; expected integer class ids"):
+        ConfusionMatrix(2).update(torch.tensor(prediction), torch.tensor(target))
+
+
 def test_no_classes():
     with pytest.raises(ValueError, match="num_classes is 0"):
         ConfusionMatrix(0)

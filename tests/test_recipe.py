@@ -158,6 +158,11 @@ def test_a_file_that_is_no_recipe(text, tmp_path):
     assert "\n" not in str(error.value)
 
 
+def test_what_is_no_configuration():
+    with pytest.raises(UserError, match="The configuration is 3; expected a dict, a PretrainConfig or the path"):
+        load(3, PretrainConfig)
+
+
 def test_a_recipe_that_is_not_there_or_is_binary(tmp_path):
     with pytest.raises(UserError, match="No recipe at"):
         load(tmp_path / "none.yaml", PretrainConfig)

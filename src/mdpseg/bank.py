@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -81,7 +82,17 @@ class RegionBank(nn.Module):
         Args:
             regions: [R, D], detached and stored in float32.
             classes: int64 [R], their global class ids.
+
+        Raises:
+            ValueError: as many classes as regions are expected; on the CPU also, ids of 0 to K - 1 (elsewhere the look
+                would make the GPU wait).
         """
+        if len(regions) != len(classes):
+            raise ValueError(f"{len(regions)} regions came with {len(classes)} classes; expected one class each.")
+        classes = classes.long()
+        if classes.is_cpu and bool(((classes < 0) | (classes >= self.num_classes)).any()):
+            outside = classes[(classes < 0) | (classes >= self.num_classes)]
+            raise ValueError(f"A region has class {int(outside[0])}; expected 0 to {self.num_classes - 1}.")
         if self.policy == "fifo":
             regions, classes = regions[-self.ring :], classes[-self.ring :]
             slots = (self.position + torch.arange(len(classes), device=classes.device)) % self.ring
@@ -101,6 +112,14 @@ class RegionBank(nn.Module):
         self.counts.index_add_(0, classes, torch.ones_like(classes))
         self.regions[slots] = regions
         self.classes[slots] = classes
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> RegionBank:
+        """Moves with its module, but keeps float32: what leaves the sums must be what was added to them."""
+        regions = self.regions
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self.regions.dtype != regions.dtype:
+            self.regions = regions.to(self.regions.device)
+        return self
 
     def entries(self) -> tuple[Tensor, Tensor]:
         """What the bank holds: regions float32 [M, D] and classes int64 [M], without empty slots."""

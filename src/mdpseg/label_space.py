@@ -21,6 +21,7 @@ Denominator = Literal["all", "own_dataset", "no_lookalikes"]
 _IGNORED = -1  # counts for nothing
 UNLABELLED = -2  # came without a label; pretraining may mine one
 _UNKNOWN = -3  # inside this file only: an id that a mask must not hold
+_BEYOND_8_BITS = 256  # inside this file only: stands in a mask for an ignore index that 8 bits do not hold
 
 
 def unlabelled_targets(mask: Tensor, ignore_index: int = 255) -> Tensor:
@@ -59,6 +60,9 @@ class LabelSpace:
         catch_alls: Mapping[str, str] | None = None,
         catch_all_as: CatchAll = "private",
     ) -> None:
+        for dataset, names in classes.items():
+            if isinstance(names, str):  # would be a class a letter
+                raise UserError(f"Dataset {dataset!r} has the text {names!r:.60} for its classes; expected a list.")
         self._classes = {dataset: list(names) for dataset, names in classes.items()}
         self.catch_alls = dict(catch_alls or {})
         self.catch_all_as: CatchAll = catch_all_as
@@ -141,12 +145,12 @@ class LabelSpace:
         file: str | None = None,
         out: Tensor | None = None,
     ) -> Tensor:
-        """Turns a mask of local ids into global ids, by one look-up in a table of 256 entries.
+        """Turns a mask of local ids into global ids, by one look-up in a table.
 
         Args:
             mask: local ids, uint8 (or any integer dtype with values 0..255), any shape.
             dataset: whose local ids these are.
-            ignore_index: the local id that means "ignored".
+            ignore_index: the id that means "ignored"; in a mask of more than 8 bits it may be any, such as -1.
             file: the mask's file, for the message of an error.
             out: int64 tensor of the mask's shape, contiguous, to put the ids into; default: a new one.
 
@@ -162,9 +166,12 @@ class LabelSpace:
             raise UserError(f"Dataset {dataset!r}: the mask has dtype {mask.dtype}; expected integers, best uint8.")
         if mask.dtype != torch.uint8:
             mask = mask.long()
-            outside = mask[(mask < 0) | (mask > 255)]
+            ignored = mask == ignore_index
+            outside = mask[((mask < 0) | (mask > 255)) & ~ignored]
             if outside.numel():
                 raise self._bad_ids(dataset, outside, file)
+            if not 0 <= ignore_index <= 255:
+                mask = mask.masked_fill(ignored, _BEYOND_8_BITS)
         mask = mask.int()
         # index_select: indexing with [mask] takes eight times as long
         table = self._table(dataset, ignore_index).to(mask.device)
@@ -177,13 +184,12 @@ class LabelSpace:
     def _table(self, dataset: str, ignore_index: int) -> Tensor:
         key = (dataset, ignore_index)
         if key not in self._tables:
-            table = torch.full((256,), _UNKNOWN, dtype=torch.int64)
+            table = torch.full((256 + 1,), _UNKNOWN, dtype=torch.int64)
             ids = self.classes_of(dataset)
             table[: len(ids)] = torch.arange(ids.start, ids.stop)
             if dataset in self.catch_alls and self.catch_all_as == "ignore":
                 table[self._classes[dataset].index(self.catch_alls[dataset])] = _IGNORED
-            if 0 <= ignore_index <= 255:
-                table[ignore_index] = _IGNORED
+            table[ignore_index if 0 <= ignore_index <= 255 else _BEYOND_8_BITS] = _IGNORED
             self._tables[key] = table
         return self._tables[key]
 

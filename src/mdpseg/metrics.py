@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+_WIDE_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)  # torch compares none of these
+
 
 class ConfusionMatrix:
     """Counts of (target, prediction) pairs over any number of images.
@@ -35,7 +37,7 @@ class ConfusionMatrix:
             Itself, so that calls can be chained.
 
         Raises:
-            ValueError: shapes differ, or a class id is outside 0..K-1.
+            ValueError: shapes differ, an id is no integer, or a class id is outside 0..K-1.
         """
         if prediction.shape != target.shape:
             raise ValueError(
@@ -43,6 +45,11 @@ class ConfusionMatrix:
             )
         if not target.numel():
             return self
+        for name, ids in (("prediction", prediction), ("target", target)):
+            if ids.is_floating_point() or ids.is_complex():
+                raise ValueError(f"{name} has dtype {ids.dtype}; expected integer class ids.")
+        if target.dtype in _WIDE_UNSIGNED:
+            target = target.long()
         target, prediction = target.to(self.counts.device), prediction.to(self.counts.device, torch.int64)
         ignored = (target == ignore_index) | (target < 0)
         rows = target.long() + 1  # row 0 is for ignored pixels: leaving them out first would take five times as long

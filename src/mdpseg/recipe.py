@@ -41,8 +41,12 @@ def load(config: Config | Mapping[str, Any] | str | Path, kind: type[Config], ov
     elif isinstance(config, (str, Path)):
         source = str(config)
         content = _read_yaml(Path(config))
-    else:
+    elif isinstance(config, Mapping):
         content = copy.deepcopy(dict(config))
+    else:
+        raise UserError(
+            f"The configuration is {config!r:.100}; expected a dict, a {kind.__name__} or the path of a YAML file."
+        )
     for override in overrides:
         _apply(content, override)
     try:
@@ -94,6 +98,8 @@ def _read_yaml(path: Path) -> Any:
     if not path.is_file():
         raise UserError(f"No recipe at {path}; give the path of a YAML file.")
     content = yaml_text.read(path, str(path))
+    if content is None:
+        raise UserError(f"{path} is empty; expected settings, one `key: value` a line.")
     if not isinstance(content, dict):
         raise UserError(f"{path} holds {type(content).__name__}; expected settings, one `key: value` a line.")
     return content

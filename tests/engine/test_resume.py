@@ -48,8 +48,8 @@ def stopped(command, out, monkeypatch, **more):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def without_curves(pretrained):
-    """Drawing takes longer than these runs; the run that all tests share is made before, with curves."""
+def without_curves_in_whole_runs(pretrained):
+    """As for each test; the run that all tests share is made before, with curves."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "draw_curves", lambda run: None)
         yield
@@ -326,6 +326,16 @@ def test_other_settings_and_images_are_told(tmp_path):
     assert "other settings from here on: iterations 5 (before: 3), method.temperature 0.2 (before: 0.07)" in log
     assert "other images from here on: [6] in the datasets (before: [4])" in log
     assert "workers" not in log
+
+
+def test_a_finished_run_takes_up_no_setting_of_training_and_keeps_its_recipe(tmp_path):
+    content = tiny.finetuning(tmp_path / "run")
+    run("finetune", content)
+    recipe_before = (tmp_path / "run" / "recipe.yaml").read_text()
+    with pytest.raises(UserError, match=r"done all of its 3 iterations, so it cannot take up optim\.lr"):
+        run("finetune", content, "resume=true", "optim.lr=0.5")
+    assert (tmp_path / "run" / "recipe.yaml").read_text() == recipe_before
+    run("finetune", content, "resume=true", "eval.flip=true", "workers=0")
 
 
 def test_other_classes_are_refused(tmp_path):

@@ -42,6 +42,12 @@ def test_reference(name, dtype):
     assert (value == 0) if name in NOTHING else (value > 0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_no_images_in_half_precision(dtype):
+    nothing = torch.zeros(0, 8, 3, 3, dtype=dtype)
+    assert pixel_to_pixel(nothing, torch.zeros(0, 3, 3, dtype=torch.int64), nothing, 0.07).item() == 0
+
+
 def test_no_images():
     embeddings = torch.zeros(0, D, H, W, requires_grad=True)
     loss = pixel_to_pixel(embeddings, torch.zeros(0, H, W, dtype=torch.int64), torch.zeros(0, D, H, W), TAU)

@@ -123,6 +123,16 @@ def test_an_ignored_pixel_is_as_if_it_were_not_there():
     assert value.item() == pytest.approx(pixel_to_prototype(**inputs, **settings).item())
 
 
+def test_an_id_that_is_no_class_s_counts_for_nothing():
+    inputs, settings = case("random")
+    expected = pixel_to_prototype(**inputs, **settings)
+    for id in (255, K):
+        settings["targets"] = torch.where(settings["targets"] == -1, id, settings["targets"])
+        assert id in settings["targets"]
+        assert torch.equal(pixel_to_prototype(**inputs, **settings), expected)
+        settings["targets"] = torch.where(settings["targets"] == id, -1, settings["targets"])
+
+
 def test_an_absent_prototype_gets_no_gradient_whatever_it_holds():
     inputs, settings = case("absent classes")
     value, _ = value_and_gradients(pixel_to_prototype, inputs, **settings)

@@ -131,6 +131,12 @@ def test_a_picture_that_fails_leaves_the_old_one(measured, tmp_path, monkeypatch
     assert sorted(file.name for file in tmp_path.iterdir()) == ["A.csv", "A.md", "A.png"]
 
 
+def test_results_that_are_not_there_are_not_taken_for_nothing_measured(tmp_path, mdpseg_command):
+    code, _, err = mdpseg_command("tables", "show", "--results", tmp_path / "nope.csv")
+    assert code == 2
+    assert "No results at" in err
+
+
 def test_the_command(measured, tmp_path, mdpseg_command):
     code, out, _ = mdpseg_command("tables", "show", "A", "--rows", "A2", "--results", measured, "--out", tmp_path)
     assert code == 0

@@ -16,6 +16,7 @@ from mdpseg.errors import UserError
 DataKey: TypeAlias = tuple[list[str], list[int]]
 
 _FORMAT = 3
+_OF_EVALUATION = ("val", "eval", "evaluate_at")  # is done again where a finished run is resumed
 _FIXED = ("seed", "batch_size", "optim.optimiser", "method.objective")
 
 
@@ -75,6 +76,13 @@ def restore(
         return 0
     recipe = _flat(config.model_dump(mode="json"))
     _check_same_run(state, recipe, data, config)
+    changed = _changed(state, recipe)
+    in_vain = [name for name in changed if name.split(".")[0] not in _OF_EVALUATION]
+    if in_vain and state["step"] == config.iterations:
+        raise UserError(
+            f"The run in {config.out} has done all of its {config.iterations} iterations, so it cannot take up "
+            f"{', '.join(in_vain)}; resume with more iterations, or start in another folder."
+        )
     try:
         objective.load_state_dict(state["objective"])
         _load_optimizer(optimizer, state["optimizer"])
@@ -86,7 +94,7 @@ def restore(
     run.write_recipe(config)
     run.cut_metrics(state["metrics_bytes"])
     run.log(f"resumed at step {state['step']}")
-    _tell_changes(state, recipe, data, run)
+    _tell_changes(state, recipe, changed, data, run)
     _restore_random(state["random"], run, config, device)
     return int(state["next_draw"]) // config.batch_size
 
@@ -132,13 +140,18 @@ def _check_same_run(state: dict[str, Any], recipe: dict[str, Any], data: DataKey
         )
 
 
-def _tell_changes(state: dict[str, Any], recipe: dict[str, Any], data: DataKey, run: RunFolder) -> None:
-    """Says what makes the resumed run another one than it would have been."""
+def _changed(state: dict[str, Any], recipe: dict[str, Any]) -> list[str]:
+    """The settings that make the resumed run another one than it would have been."""
     before = state["recipe"]
     names = [name for name in {**before, **recipe} if name.split(".")[0] not in WITHOUT_EFFECT]
-    changed = [name for name in names if before.get(name) != recipe.get(name)]
+    return [name for name in names if before.get(name) != recipe.get(name)]
+
+
+def _tell_changes(
+    state: dict[str, Any], recipe: dict[str, Any], changed: list[str], data: DataKey, run: RunFolder
+) -> None:
     if changed:
-        told = ", ".join(f"{name} {recipe.get(name)} (before: {before.get(name)})" for name in changed)
+        told = ", ".join(f"{name} {recipe.get(name)} (before: {state['recipe'].get(name)})" for name in changed)
         run.log(f"other settings from here on: {told}")
     if state["sizes"] != data[1]:
         run.log(f"other images from here on: {data[1]} in the datasets (before: {state['sizes']})")

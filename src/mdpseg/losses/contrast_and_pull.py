@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mdpseg.losses.groups import pixels_by_class, place_of, split_by_rows
+from mdpseg.losses.groups import pixels_by_class, place_of, split_by_rows, with_prototype
 from mdpseg.losses.largest import largest
 from mdpseg.losses.reduction import OUTSIDE, pixel_weights, weighted_mean
 from mdpseg.losses.streamed import Group, Step, Terms, cross_entropy_rows, log_normaliser, streamed_sum
@@ -42,7 +42,7 @@ def contrast_and_pull(
     Returns:
         The sum, a float32 scalar with a gradient path; and its two parts, contrast and pull, without.
     """
-    counted = (targets >= 0) & present[targets.clamp_min(0)]
+    counted = with_prototype(targets, present)
     w = pixel_weights(weights, targets)
     pulls = torch.zeros_like(w)  # [N], written by the steps
     pixels, classes, sizes = pixels_by_class(targets, counted)

@@ -65,6 +65,12 @@ def pixels_by_class(targets: Tensor, counted: Tensor) -> tuple[Tensor, Tensor, l
     return pixels[labels.argsort(stable=True)], classes, sizes[classes].tolist()
 
 
+def with_prototype(targets: Tensor, present: Tensor) -> Tensor:
+    """Which pixels count: bool [N], those whose class is one of the K and ``present`` (bool [K])."""
+    last = len(present) - 1
+    return (targets >= 0) & (targets <= last) & present[targets.clamp(0, last)]
+
+
 def with_class(targets: Tensor, label_space: LabelSpace) -> Tensor:
     """Which pixels count: bool [N]; what is no class's id, such as a 255 that was never encoded, does not."""
     return (targets >= 0) & (targets < label_space.num_classes)

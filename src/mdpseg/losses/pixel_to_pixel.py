@@ -33,7 +33,9 @@ def pixel_to_pixel(
         A float32 scalar.
     """
     if len(embeddings) == 0:
-        return weighted_mean(embeddings.float().sum(), embeddings.new_zeros(0))  # 0, with a gradient path
+        return weighted_mean(
+            embeddings.float().sum(), embeddings.new_zeros(0, dtype=torch.float32)
+        )  # 0, with a gradient path
     totals, counts = [], []
     for i in range(len(embeddings)):
         total, weight = contrast_sum(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mdpseg.losses.groups import mean_over_pixels, place_of
+from mdpseg.losses.groups import mean_over_pixels, place_of, with_prototype
 from mdpseg.losses.largest import largest
 from mdpseg.losses.reduction import OUTSIDE
 from mdpseg.losses.streamed import Step, Terms, cross_entropy_rows
@@ -38,7 +38,7 @@ def pixel_to_prototype(
     Returns:
         A float32 scalar.
     """
-    counted = (targets >= 0) & present[targets.clamp_min(0)]
+    counted = with_prototype(targets, present)
     return mean_over_pixels(
         embeddings,
         targets,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mdpseg.losses.groups import mean_over_pixels, place_of
+from mdpseg.losses.groups import mean_over_pixels, place_of, with_prototype
 from mdpseg.losses.largest import largest
 from mdpseg.losses.reduction import OUTSIDE
 from mdpseg.losses.streamed import Step, Terms, log_normaliser
@@ -40,7 +40,7 @@ def sparse_coding(
     Returns:
         A float32 scalar.
     """
-    counted = (targets >= 0) & present[targets.clamp_min(0)] & (present.sum() > 1)
+    counted = with_prototype(targets, present) & (present.sum() > 1)
     return mean_over_pixels(
         embeddings,
         targets,

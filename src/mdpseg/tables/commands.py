@@ -75,9 +75,12 @@ def show(
     report: Annotated[Path | None, typer.Option(help="Also write the page with the conclusions here.")] = None,
 ) -> None:
     """Print published and measured side by side, with mean and 95 % interval over seeds."""
+    from mdpseg.errors import UserError
     from mdpseg.tables.preset import load_preset
     from mdpseg.tables.show import show_tables
 
+    if results != RESULTS and not results.is_file():
+        raise UserError(f"No results at {results}; give the CSV file that `mdpseg tables run` wrote to.")
     typer.echo(show_tables(_chosen(tables, rows), load_preset(preset), results, out, report))
 
 
