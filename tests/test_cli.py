@@ -53,6 +53,18 @@ def test_debug_lets_the_error_through(mdpseg_command, tmp_path):
             mdpseg_command(*arguments)
 
 
+def test_what_the_file_system_refuses_is_one_message(mdpseg_command, tmp_path):
+    for arguments in (
+        ["pretrain", "a" * 300],
+        ["report", "a" * 300],
+        ["predict", "a" * 300, tmp_path, "--out", tmp_path],
+    ):
+        code, _, err = mdpseg_command(*arguments)
+        assert code == 2
+        assert "File name too long" in err
+        assert len(err.splitlines()) == 1
+
+
 def test_an_error_that_is_no_user_s_is_not_hidden(mdpseg_command, monkeypatch, tmp_path):
     from mdpseg.engine import pretrain
 

@@ -73,6 +73,29 @@ def test_values_that_mean_something_else(settings, said):
         FinetuneConfig.model_validate(tiny.finetuning("a", **{"iterations": 10, **settings}))
 
 
+@pytest.mark.parametrize(
+    "settings, said",
+    [
+        ({"augment": {"flip": True}}, "flip is true; expected a number"),
+        ({"optim": {"clip": False}}, "clip is false; expected a number"),
+        ({"batch_size": True}, "batch_size is true"),
+        ({"batch_size": 2**63}, "less than or equal to"),
+        ({"augment": {"crop": 10**17}}, "less than or equal to"),
+        ({"optim": {"lr": 1e308}}, "less than or equal to"),
+        ({"augment": {"scale": [1e-300, 1e300]}}, "low <= high <= 1000"),
+    ],
+    ids=str,
+)
+def test_numbers_that_nobody_means(settings, said):
+    with pytest.raises(ValidationError, match=said):
+        FinetuneConfig.model_validate(tiny.finetuning("a", **settings))
+
+
+def test_true_and_false_where_they_are_meant():
+    made = FinetuneConfig.model_validate(tiny.finetuning("a", deterministic=True, eval={"flip": True}))
+    assert (made.deterministic, made.eval.flip) == (True, True)
+
+
 @pytest.mark.parametrize("crop", [1, 33, 100])
 def test_crop_is_a_multiple_of_32(crop):
     with pytest.raises(ValidationError, match="multiple of 32"):
@@ -93,6 +116,28 @@ def test_what_each_reader_needs():
     with pytest.raises(ValidationError, match="images"):
         DatasetConfig(name="a", reader="folder", images="x", masks="y")
     assert DatasetConfig(name="a", reader="folder", images="x", masks="y", classes=["p"]).path is None
+
+
+@pytest.mark.parametrize(
+    "settings, said",
+    [
+        ({"reader": "voc2012", "count": 100}, "`count`, which is for reader toy, not voc2012.*subset: {count: N}"),
+        ({"reader": "ade20k", "classes": ["p"]}, "`classes`, which is for reader folder or list"),
+        ({"reader": "folder", "url": "https://a.b"}, "`url`, which is for reader shards"),
+        ({"reader": "cityscapes", "masks": "m"}, "`masks`, which is for reader folder"),
+        ({"reader": "folder", "classes": [1, 2]}, "classes holds 1; expected names, in quotes"),
+        ({"reader": "folder", "classes": 5}, "classes is 5; expected the path"),
+    ],
+    ids=str,
+)
+def test_a_setting_that_its_reader_does_not_look_at_or_understand(settings, said):
+    with pytest.raises(ValidationError, match=said):
+        DatasetConfig.model_validate({"name": "a", "path": "x", **settings})
+
+
+def test_an_entry_that_was_written_out_whole_is_read_again():
+    made = DatasetConfig(name="a", reader="voc2012", path="x")
+    assert DatasetConfig.model_validate(made.model_dump(mode="json")) == made
 
 
 def test_an_unlabelled_folder_needs_its_images_only():

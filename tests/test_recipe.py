@@ -158,6 +158,16 @@ def test_a_file_that_is_no_recipe(text, tmp_path):
     assert "\n" not in str(error.value)
 
 
+def test_a_whole_number_that_yaml_reads_as_text_is_answered_with_how_to_write_it():
+    with pytest.raises(UserError, match="iterations is '1e3': write 1000"):
+        load(tiny.pretraining("a"), PretrainConfig, ["iterations=1e3"])
+
+
+def test_what_is_wrong_deep_inside_says_where():
+    with pytest.raises(UserError, match=r"augment\.crop: crop is 100"):
+        load(tiny.pretraining("a"), PretrainConfig, ["augment.crop=100"])
+
+
 def test_what_is_no_configuration():
     with pytest.raises(UserError, match="The configuration is 3; expected a dict, a PretrainConfig or the path"):
         load(3, PretrainConfig)

@@ -40,6 +40,23 @@ def test_a_changed_bit_is_seen(saved):
         torch_file.read(saved)
 
 
+def test_whatever_a_damaged_directory_makes_of_the_zip_reader(saved):
+    whole = saved.read_bytes()
+    start = whole.rindex(b"PK\1\2")
+    seen = set()
+    for place in range(start, len(whole)):
+        for bit in (0, 7):
+            content = bytearray(whole)
+            content[place] ^= 1 << bit
+            saved.write_bytes(content)
+            try:
+                torch_file.read(saved)
+            except ValueError as error:
+                seen.add(str(error))
+    assert "BadZipFile" in seen
+    assert len(seen) > 1  # EOFError, OSError and the like
+
+
 def test_a_payload_is_not_run(tmp_path):
     class Payload:
         def __reduce__(self):

@@ -222,6 +222,11 @@ def main() -> None:
             raise
         print(f"mdpseg: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        if debug or not error.filename:
+            raise
+        print(f"mdpseg: {error.filename!s:.200}: {error.strerror}.", file=sys.stderr)
+        sys.exit(2)
     except (MemoryError, RuntimeError) as error:
         if debug or not is_lack_of_memory(error):
             raise

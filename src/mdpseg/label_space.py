@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Literal
 
 import torch
@@ -70,8 +71,8 @@ class LabelSpace:
         self.datasets = list(self._classes)
         self.names = [f"{dataset}/{name}" for dataset, names in self._classes.items() for name in names]
         self.num_classes = len(self.names)
-        sizes = [len(names) for names in self._classes.values()]
-        self._offsets = {d: sum(sizes[:i]) for i, d in enumerate(self.datasets)}
+        ends = accumulate(map(len, self._classes.values()), initial=0)
+        self._offsets = dict(zip(self.datasets, ends, strict=False))
         self._tables: dict[tuple[str, int], Tensor] = {}
 
     @classmethod

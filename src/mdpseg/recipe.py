@@ -144,8 +144,19 @@ def _explain(error: Any, kind: type[BaseModel]) -> str:
         return f"key {location!r} is missing; it is required"
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "value_error":
-        return message
+        return f"{location}: {message}" if location else message
+    if error["type"] == "int_parsing" and (whole := _whole(error["input"])) is not None:
+        return f"{location} is {error['input']!r}: write {whole}"
     return f"{location} is {_short(repr(error['input']), LONGEST_VALUE)}: {message[0].lower() + message[1:]}"
+
+
+def _whole(text: Any) -> int | None:
+    """The whole number that ``1e3`` means, which YAML reads as text."""
+    try:
+        number = float(text)
+    except (TypeError, ValueError):
+        return None
+    return int(number) if number.is_integer() and abs(number) < 2**53 else None
 
 
 def _short(text: str, most: int = LONGEST_FAULT) -> str:

@@ -35,6 +35,7 @@ def opened(url: str, headers: Mapping[str, str]) -> Iterator[requests.Response]:
         UserError: any other status that is not a success, or an address that cannot be asked at all.
     """
     import requests
+    import urllib3
 
     # Servers must send the bytes as they are: offsets and lengths are of those.
     asked = {"User-Agent": "mdpseg", "Accept-Encoding": "identity", **headers}
@@ -48,7 +49,7 @@ def opened(url: str, headers: Mapping[str, str]) -> Iterator[requests.Response]:
             yield response
     except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
         raise InterruptedTransferError(_reason(error)) from error
-    except requests.RequestException as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError) as error:
         raise UserError(f"{url} cannot be read ({_reason(error)}); correct the address.") from error
 
 

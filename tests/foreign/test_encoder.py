@@ -237,6 +237,38 @@ def test_another_architecture_is_refused(tmp_path):
         start(tmp_path / "w.pth", "resnet18")
 
 
+def test_nothing_at_all_is_refused_in_any_case(tmp_path):
+    torch.save({"somebody.s": torch.zeros(3)}, tmp_path / "w.pth")
+    with pytest.raises(UserError, match="less than 90%"):
+        start(tmp_path / "w.pth", "resnet18", allow_partial=True)
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda tensor: tensor.to("meta"), "without values"),
+        (lambda tensor: tensor.to_sparse(), "sparse"),
+        (lambda tensor: tensor.long(), "as int64"),
+        (lambda tensor: tensor.to(torch.complex64), "as complex64"),
+        (lambda tensor: tensor * torch.nan, "not finite"),
+    ],
+    ids=["meta", "sparse", "integers", "complex", "nan"],
+)
+def test_tensors_that_are_no_weights_are_refused(change, said, tmp_path):
+    state = torchvision.models.resnet18().state_dict()
+    torch.save({**state, "conv1.weight": change(state["conv1.weight"])}, tmp_path / "w.pth")
+    with pytest.raises(UserError, match=f"conv1.weight .*{said}"):
+        start(tmp_path / "w.pth", "resnet18")
+
+
+def test_a_file_that_holds_itself_comes_to_an_end(tmp_path):
+    content = {}
+    content["state_dict"] = content
+    torch.save(content, tmp_path / "w.pth")
+    with pytest.raises(UserError, match="no named tensors"):
+        start(tmp_path / "w.pth", "resnet18")
+
+
 class Evil:
     def __reduce__(self):
         return print, ("run",)

@@ -67,6 +67,30 @@ def test_other_settings_are_no_repetition(three):
     assert [[run.name for run in group.runs] for group in groups] == [["seed1", "seed2"]]
 
 
+def test_one_run_a_seed_counts_and_what_has_no_effect_does_not_part_them(three):
+    for folder, change in zip(three, ({}, {"seed": 0}, {"log_every": 7}), strict=True):
+        recipe = yaml.safe_load((folder / "recipe.yaml").read_text()) | change
+        (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    (group,) = repetitions([read_run(folder) for folder in three])
+    assert [run.name for run in group.runs] == ["seed0", "seed2"]
+
+
+def test_data_of_other_classes_are_refused(finetuned):
+    with pytest.raises(UserError, match="they must be equal, in the same order"):
+        build_report([finetuned], ["val.world=coarse"])
+
+
+def test_a_setting_that_is_not_utf_8(three, tmp_path):
+    recipe = yaml.safe_load((three[0] / "recipe.yaml").read_text()) | {"init": "B\udce4r.safetensors"}
+    (three[0] / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    assert r"B\udce4r.safetensors" in build_report(three[:2], images=0, out=tmp_path / "page.html").read_text()
+
+
+def test_a_folder_is_no_page(three):
+    with pytest.raises(UserError, match=r"is a folder; name a file .*report\.html"):
+        build_report(three[:1], out=three[0])
+
+
 def test_two_runs_stand_beside_each_other_with_their_difference(three, tmp_path):
     page = build_report(three[:2], images=0, out=tmp_path / "page.html").read_text()
     assert "+10.0 % mIoU" in page
@@ -129,11 +153,18 @@ def test_a_run_that_still_goes_on(three, tmp_path):
     assert "1 of 3" in page
 
 
+def test_a_step_that_is_no_number_is_left_out(three):
+    (three[0] / "metrics.jsonl").write_text('{"step": "a", "loss": 3}\n{"step": 2, "loss": 2.5}\n')
+    assert read_run(three[0]).values("loss") == [(2, 2.5)]
+
+
 @pytest.mark.parametrize(
     "name, content, expected",
     [
         ("metrics.jsonl", "what\n", r"metrics\.jsonl, line 1 is not JSON"),
+        ("metrics.jsonl", "[" * 10**6 + "\n", r"metrics\.jsonl, line 1 is not JSON"),
         ("scores-3.json", "{}", r"scores-3\.json does not hold the scores"),
+        ("scores-3.json", "[" * 10**6, r"scores-3\.json does not hold the scores"),
         ("recipe.yaml", "out: x", "has none of the keys"),
     ],
 )

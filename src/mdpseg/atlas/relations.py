@@ -58,27 +58,28 @@ def propose(relative: Tensor, space: LabelSpace, known: Tensor) -> list[Relation
         known: bool [K], classes with a prototype whose pixels were met.
     """
     owner = space.dataset_of_class().tolist()
-    judged = [k for k in range(space.num_classes) if bool(known[k]) and k not in catch_all_ids(space)]
+    catch_alls = catch_all_ids(space)
+    judged = [k for k in range(space.num_classes) if bool(known[k]) and k not in catch_alls]
     table = relative.tolist()
     found = []
     for a in judged:
         for b in judged:
             if a < b and owner[a] != owner[b]:
-                relation = _between(a, b, table, [k for k in judged if k not in (a, b)], owner)
+                relation = _between(a, b, table, judged, owner)
                 if relation is not None:
                     found.append(relation)
     return sorted(found, key=lambda r: (-r.score, r.first, r.second))
 
 
-def _between(a: int, b: int, shares: list[list[float]], others: list[int], owner: list[int]) -> Relation | None:
+def _between(a: int, b: int, shares: list[list[float]], judged: list[int], owner: list[int]) -> Relation | None:
     forward, back = shares[a][b], shares[b][a]
     a_in_b = Relation(a, b, "part of", forward, forward, back)
     b_in_a = Relation(b, a, "part of", back, back, forward)
     smaller, larger = sorted((forward, back))
     if smaller >= MOST:
-        if smaller < WHOLE and _is_whole_of_others(b, a, shares, others, owner):
+        if smaller < WHOLE and _is_whole_of_others(b, a, shares, judged, owner):
             return a_in_b
-        if smaller < WHOLE and _is_whole_of_others(a, b, shares, others, owner):
+        if smaller < WHOLE and _is_whole_of_others(a, b, shares, judged, owner):
             return b_in_a
         return Relation(a, b, "same as", smaller, forward, back)
     if larger >= MOST and smaller >= BACK:
@@ -86,9 +87,11 @@ def _between(a: int, b: int, shares: list[list[float]], others: list[int], owner
     return Relation(a, b, "overlaps", (forward * back) ** 0.5, forward, back) if smaller >= SOME else None
 
 
-def _is_whole_of_others(whole: int, part: int, shares: list[list[float]], others: list[int], owner: list[int]) -> bool:
+def _is_whole_of_others(whole: int, part: int, shares: list[list[float]], judged: list[int], owner: list[int]) -> bool:
     """Whether more classes of ``part``'s dataset are parts of ``whole``: then ``part`` is but one of them."""
-    return any(owner[k] == owner[part] and shares[k][whole] >= MOST and shares[whole][k] >= BACK for k in others)
+    return any(
+        owner[k] == owner[part] and k != part and shares[k][whole] >= MOST and shares[whole][k] >= BACK for k in judged
+    )
 
 
 def unmatched(shares: Tensor, space: LabelSpace, known: Tensor) -> list[tuple[int, int, float]]:

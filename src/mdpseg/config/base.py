@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
-Positive = Annotated[int, Field(ge=1)]
+Positive = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Side = Annotated[int, Field(ge=1, le=2**15)]  # in pixels
+Rate = Annotated[float, Field(gt=0, le=1e6)]
+Temperature = Annotated[float, Field(ge=1e-4, le=1e4)]
 
 
 def _is_a_device(device: str) -> str:
@@ -32,3 +35,21 @@ class Settings(BaseModel):
     """Base of all settings: unknown keys and numbers without end (inf, nan) are refused."""
 
     model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, given: Any) -> Any:
+        """Else ``flip: true`` would mean: always, and ``batch_size: yes``: one image."""
+        for name, value in given.items() if isinstance(given, dict) else ():
+            kinds = _kinds(cls.model_fields[name].annotation) if name in cls.model_fields else set()
+            if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
+                raise ValueError(f"{name} is {str(value).lower()}; expected a number")
+        return given
+
+
+def _kinds(annotation: Any) -> set[type]:
+    """The types that an annotation is made of."""
+    parts = get_args(annotation)
+    if not parts:
+        return {annotation} if isinstance(annotation, type) else set()
+    return {kind for part in parts for kind in _kinds(part)}

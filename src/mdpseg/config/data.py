@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from mdpseg.config.base import Fraction, Positive, Settings
+from mdpseg.config.base import Fraction, Positive, Settings, Side
 from mdpseg.config.readers import HuggingFaceConfig, TiffConfig
+
+_PAIRED = ("folder", "list", "coco_instances", "coco_panoptic")
+# Keys that not every reader looks at; a recipe that has one for another reader does not mean what it says.
+_OF_READERS: dict[str, tuple[str, ...]] = {
+    **{"tiff": ("folder", "list"), "hf": ("huggingface",), "images": _PAIRED, "masks": _PAIRED},
+    **{"classes": ("folder", "list", "huggingface", "shards"), "world": ("toy",), "size": ("toy",), "count": ("toy",)},
+    **dict.fromkeys(("url", "cache", "cache_gb"), ("shards",)),
+}
 
 
 class SubsetConfig(Settings):
@@ -63,8 +71,19 @@ class DatasetConfig(Settings):
     tiff: TiffConfig | None = Field(None, description="`folder` and `list` only: bands and values of TIFFs.")
     hf: HuggingFaceConfig | None = Field(None, description="`huggingface` only: hub name, columns, streaming.")
     world: str | None = Field(None, description="`toy` only: which embedded world.")
-    size: Positive = Field(128, description="`toy` only: height and width of its images in pixels.")
+    size: Side = Field(128, description="`toy` only: height and width of its images in pixels.")
     count: Positive = Field(500, description="`toy` only: how many images it has.")
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _path_or_names(cls, given: Any) -> Any:
+        if isinstance(given, list):
+            other = [name for name in given if not isinstance(name, str)]
+            if other:
+                raise ValueError(f"classes holds {other[0]!r:.60}; expected names, in quotes where they are numbers")
+        elif not isinstance(given, str | Path | None):
+            raise ValueError(f"classes is {given!r:.60}; expected the path of a class list, or a list of names")
+        return given
 
     @model_validator(mode="after")
     def _has_what_its_reader_needs(self) -> Self:
@@ -86,10 +105,12 @@ class DatasetConfig(Settings):
 
     @model_validator(mode="after")
     def _settings_are_of_its_reader(self) -> Self:
-        for key, readers in {"tiff": ("folder", "list"), "hf": ("huggingface",)}.items():
-            if getattr(self, key) is not None and self.reader not in readers:
+        for key, readers in _OF_READERS.items():
+            if getattr(self, key) != type(self).model_fields[key].default and self.reader not in readers:
+                instead = "; a part of a dataset is `subset: {count: N}`" if key == "count" else ""
                 raise ValueError(
                     f"dataset {self.name!r} has `{key}`, which is for reader {' or '.join(readers)}, not {self.reader}"
+                    f"{instead}"
                 )
         if self.path is not None and self.hf and self.hf.hub:
             raise ValueError(f"dataset {self.name!r} has both `path` and hf.hub; give one of them")
@@ -111,9 +132,9 @@ LabelledDataset = Annotated[DatasetConfig, AfterValidator(_has_labels)]
 class AugmentConfig(Settings):
     """Random geometry and colours of a training crop."""
 
-    crop: Positive = Field(128, description="Side of the square crop in pixels, a multiple of 32.")
+    crop: Side = Field(128, description="Side of the square crop in pixels, a multiple of 32.")
     scale: tuple[float, float] = Field((0.5, 2.0), description="Range of the random scale, log-uniform.")
-    short_side: Positive | None = Field(
+    short_side: Side | None = Field(
         None, description="Scale 1 means: the image's short side has this many pixels. Default: its own size."
     )
     flip: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="Probability of a horizontal flip.")
@@ -133,6 +154,6 @@ class AugmentConfig(Settings):
     @field_validator("scale")
     @classmethod
     def _rising(cls, scale: tuple[float, float]) -> tuple[float, float]:
-        if not 0 < scale[0] <= scale[1]:
-            raise ValueError(f"scale is {list(scale)}; expected [low, high] with 0 < low <= high")
+        if not 1e-3 <= scale[0] <= scale[1] <= 1e3:
+            raise ValueError(f"scale is {list(scale)}; expected [low, high] with 0.001 <= low <= high <= 1000")
         return scale

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from mdpseg.config.base import Device, Positive, Precision, Settings
+from mdpseg.config.base import Device, Precision, Settings, Side
 from mdpseg.config.data import LabelledDataset
 from mdpseg.config.readers import TiffConfig
 
@@ -15,8 +15,8 @@ from mdpseg.config.readers import TiffConfig
 class EvalConfig(Settings):
     """How a network is judged: always at the labels' original resolution."""
 
-    window: Positive | None = Field(None, description="Side of the sliding window in pixels; default: whole image.")
-    stride: Positive | None = Field(None, description="Step of the window; default: 2/3 of it.")
+    window: Side | None = Field(None, description="Side of the sliding window in pixels; default: whole image.")
+    stride: Side | None = Field(None, description="Step of the window; default: 2/3 of it.")
     flip: bool = Field(False, description="Average with the mirrored image.")
     scales: list[Annotated[float, Field(gt=0, le=8)]] = Field(
         [1.0], min_length=1, description="Average over these scales."

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from mdpseg.config.base import Positive, Settings
+from mdpseg.config.base import Positive, Settings, Temperature
 
 # The published scheme (P), as far as the text states it; momentum and mixing probability are ours.
 _PAPER: dict[str, Any] = {
@@ -41,7 +41,9 @@ class MethodConfig(Settings):
         description="Contrast with class prototypes (P), single region embeddings, or the image's own pixels.",
     )
     bank_size: Positive = Field(
-        1024, description="Region embeddings held (P: 1024, 4096, 10560); a short run wants a small, fresh bank."
+        1024,
+        description="Region embeddings held (P: 1024, 4096, 10560); a short run wants a small, fresh bank. "
+        "There is none where prototypes are `learned`.",
     )
     bank_policy: Literal["fifo", "per_class"] = Field("fifo", description="One ring (P), or a ring for each class.")
     prototypes: Literal["bank", "learned", "mixed"] = Field(
@@ -53,7 +55,7 @@ class MethodConfig(Settings):
         description="Classes that a pixel is pushed away from: all (P), its own dataset's, all but look-alikes.",
     )
     lookalikes: Positive = Field(3, description="Classes of other datasets left out with `no_lookalikes` (ours).")
-    temperature: Annotated[float, Field(gt=0)] = Field(0.07, description="tau (P).")
+    temperature: Temperature = Field(0.07, description="tau (P).")
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0,
         description="Of the momentum network (P: there is one), which fills the bank and labels images without labels; "

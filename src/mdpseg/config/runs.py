@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mdpseg.config.base import Device, Positive, Precision, Settings
+from mdpseg.config.base import Device, Positive, Precision, Settings, Temperature
 from mdpseg.config.data import AugmentConfig, DatasetConfig, LabelledDataset
 from mdpseg.config.evaluation import EvalConfig
 from mdpseg.config.method import MethodConfig
@@ -77,7 +77,7 @@ class PretrainConfig(RunConfig):
         "temperature",
         description="Share of a dataset's draws: by its size, equal, or size ** sampling_alpha.",
     )
-    sampling_alpha: Annotated[float, Field(ge=0)] = Field(0.5, description="0: equal; 1: by size.")
+    sampling_alpha: Annotated[float, Field(ge=0, le=100)] = Field(0.5, description="0: equal; 1: by size.")
     init: str = Field("scratch", description="First stage: scratch, imagenet, a run's weights, or another library's.")
     network: NetworkConfig | None = Field(None, description="Default: the small one, or the one of `init`'s weights.")
     augment: AugmentConfig = Field(AugmentConfig(), description="Random crops and colours.")
@@ -121,7 +121,7 @@ class FinetuneConfig(RunConfig):
     classifier: Literal["prototypes", "random"] = Field(
         "prototypes", description="Start of the classifier: at the labelled images' class prototypes (ours); or random."
     )
-    classifier_temperature: Annotated[float, Field(gt=0)] = Field(
+    classifier_temperature: Temperature = Field(
         0.07, description="Of the first logits: cosine with the prototype over this."
     )
     augment: AugmentConfig = Field(AugmentConfig(), description="Random crops and colours.")

@@ -146,17 +146,22 @@ def evaluate(config: EvaluateConfig | Mapping[str, Any] | str | Path, overrides:
         raise UserError(f"out={config.out} is a folder; name a file for the scores, such as {config.out}/scores.json.")
     network, names = load_classifier(config.weights)
     reader = open_dataset(config.dataset, config.data_root)
-    if reader.classes != names:
-        raise UserError(
-            f"{config.weights} tells {len(names)} classes apart ({', '.join(names[:3])} ...), dataset {reader.name!r} "
-            f"has {len(reader.classes)} ({', '.join(reader.classes[:3])} ...); they must be equal, in the same order."
-        )
+    refuse_other_classes(reader, config.weights, names)
     network = network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     scores = score_network(network, reader, config.eval, fabric, config.workers)
     if config.out is not None:
         make_folder(config.out.parent)
         write_scores(config.out, scores)
     return scores
+
+
+def refuse_other_classes(reader: Reader, file: Path, names: Sequence[str]) -> None:
+    """Raises UserError where the dataset's classes are not those that the weights tell apart, in the same order."""
+    if reader.classes != names:
+        raise UserError(
+            f"{file} tells {len(names)} classes apart ({', '.join(names[:3])} ...), dataset {reader.name!r} has "
+            f"{len(reader.classes)} ({', '.join(reader.classes[:3])} ...); they must be equal, in the same order."
+        )
 
 
 def load_classifier(path: Path) -> tuple[SegmentationNetwork, list[str]]:

@@ -169,7 +169,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
             continue
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise UserError(f"{path}, line {number} is not JSON: {line[:60]!r}; the file is damaged.") from None
         if isinstance(record, dict):
             found.append(record)

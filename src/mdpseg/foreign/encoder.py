@@ -71,13 +71,31 @@ def load_encoder(network: SegmentationNetwork, path: Path, allow_partial: bool =
     name, model = network.config.encoder.removeprefix("tu-"), network.encoder.model
     found = fit(tensors(path), name, model.state_dict())
     refusal = _refusal(found, model)
-    if refusal and not allow_partial:
+    if refusal and not (allow_partial and found.loaded):
         raise UserError(
             f"{path} does not fit encoder {name}: {refusal}. {found.report()}. Set network.encoder to the file's "
             "architecture, or init_allow_partial=true to start from what there is."
         )
+    _refuse_other_numbers(found.loaded, model.state_dict(), path)
     model.load_state_dict(found.loaded, strict=False)
     return f"encoder from {path}: {found.report()}"
+
+
+def _refuse_other_numbers(loaded: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: Path) -> None:
+    """What torch would turn into weights in silence, or not at all."""
+    for name, tensor in loaded.items():
+        if wanted[name].is_floating_point() and not _finite(tensor):
+            raise UserError(
+                f"{path} holds {name} as {str(tensor.dtype).removeprefix('torch.')}, or with values that are not "
+                "finite; expected finite floating-point numbers of 8 bits or more."
+            )
+
+
+def _finite(tensor: Tensor) -> bool:
+    try:
+        return tensor.is_floating_point() and bool(tensor.float().isfinite().all())
+    except (RuntimeError, NotImplementedError):  # numbers of 4 bits, two in a byte
+        return False
 
 
 def fit(given: Mapping[str, Tensor], encoder: str, wanted: Mapping[str, Tensor]) -> Fit:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
@@ -14,6 +15,8 @@ from mdpseg import torch_file, weights
 from mdpseg.errors import UserError
 
 # Where libraries keep the network inside a checkpoint; DINO's teacher is what it is meant to be used for.
+_DEEPEST = 8  # dicts within dicts
+_MOST_TENSORS = 20_000
 _INSIDE = ("state_dict", "teacher", "model", "student", "module", "backbone")
 
 
@@ -49,6 +52,11 @@ def tensors(path: Path) -> dict[str, Tensor]:
     found = {name: value for name, value in _network_in(content).items() if isinstance(value, Tensor)}
     if not found:
         raise UserError(f"{path} holds no named tensors; expected the state dict of an encoder.")
+    if len(found) > _MOST_TENSORS:
+        raise UserError(f"{path} holds {len(found)} tensors; an encoder has at most some thousands.")
+    for name, value in found.items():
+        if value.layout != torch.strided or value.is_meta or value.is_quantized:
+            raise UserError(f"{path} holds {name:.80} sparse, quantised or without values; write it as a plain tensor.")
     return found
 
 
@@ -63,7 +71,9 @@ def _torch_content(path: Path) -> Any:
 
 
 def _network_in(content: Any) -> Mapping[str, Any]:
-    while isinstance(content, Mapping):
+    for _ in range(_DEEPEST):
+        if not isinstance(content, Mapping):
+            break
         inner = next((content[key] for key in _INSIDE if isinstance(content.get(key), Mapping)), None)
         if inner is None:
             return {name: value for name, value in content.items() if isinstance(name, str)}

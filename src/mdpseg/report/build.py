@@ -39,11 +39,14 @@ def build_report(
     runs = [read_run(folder, overrides) for folder in folders]
     times = Counter(run.name for run in runs)
     runs = [replace(run, name=printable(str(run.folder))) if times[run.name] > 1 else run for run in runs]
-    judgements = {run.name: judge(run, images) if images else None for run in runs}
     out = out or folders[0] / "report.html"
+    if out.is_dir():
+        raise UserError(f"{out} is a folder; name a file for the page, such as {out / 'report.html'}.")
+    judgements = {run.name: judge(run, images) if images else None for run in runs}
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_text(out, report_page(runs, judgements))
+        page = report_page(runs, judgements).encode("utf-8", "backslashreplace")  # paths may hold any bytes
+        write_text(out, page.decode("utf-8"))
     except OSError as error:
         raise UserError(f"{out} cannot be written ({error.strerror}); choose another file with --out.") from error
     return out

@@ -23,11 +23,11 @@ class Repetitions:
 
 
 def repetitions(runs: Sequence[Run]) -> list[Repetitions]:
-    """The groups of repetitions, in the order of their first runs."""
-    groups: dict[tuple[tuple[str, str], ...], list[Run]] = {}
+    """The groups of repetitions, in the order of their first runs; of a seed that was run again, the first run."""
+    groups: dict[tuple[tuple[str, str], ...], dict[int, Run]] = {}
     for run in runs:
-        groups.setdefault(run.all_but_seed(), []).append(run)
-    return [_repeated(group) for group in groups.values() if len({run.config.seed for run in group}) > 1]
+        groups.setdefault(run.all_but_seed(), {}).setdefault(run.config.seed, run)
+    return [_repeated(list(group.values())) for group in groups.values() if len(group) > 1]
 
 
 def _repeated(runs: list[Run]) -> Repetitions:

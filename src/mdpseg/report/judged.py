@@ -12,7 +12,7 @@ from torch import Tensor
 from mdpseg.config import FinetuneConfig
 from mdpseg.data.draws import generator
 from mdpseg.data.open import open_dataset
-from mdpseg.engine.evaluate import load_classifier
+from mdpseg.engine.evaluate import load_classifier, refuse_other_classes
 from mdpseg.engine.inference import class_ids
 from mdpseg.errors import printable
 from mdpseg.metrics import ConfusionMatrix
@@ -61,7 +61,7 @@ class Judgement:
 
 @torch.no_grad()
 def judge(run: Run, images: int) -> Judgement | None:
-    """Runs a finished fine-tuning's network over up to ``images`` validation images, drawn by the run's seed.
+    """Runs a finished fine-tuning's network over up to ``images`` validation images, the same for each run.
 
     Returns:
         None for a pretraining, an unfinished run, or one without validation images.
@@ -74,6 +74,7 @@ def judge(run: Run, images: int) -> Judgement | None:
         return None
     network, classes = load_classifier(weights)
     reader = open_dataset(run.config.val, run.config.data_root)
+    refuse_other_classes(reader, weights, classes)
     confusion = ConfusionMatrix(len(classes))
     # equal for runs of other seeds, so that their images can be compared
     order = torch.randperm(len(reader), generator=generator(0, 0, "report"))[:images].tolist()

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from mdpseg.config import FinetuneConfig, PretrainConfig
+from mdpseg.config import WITHOUT_EFFECT, FinetuneConfig, PretrainConfig
 from mdpseg.engine.run_folder import read_records
 from mdpseg.errors import UserError, printable
 from mdpseg.recipe import flat, load_any
@@ -55,16 +55,20 @@ class Run:
 
     def values(self, name: str) -> list[tuple[float, float]]:
         """(step, value) of a number in metrics.jsonl."""
-        return [(r["step"], r[name]) for r in self.records if isinstance(r.get(name), int | float) and "step" in r]
+        pairs = ((record.get("step"), record.get(name)) for record in self.records)
+        return [(step, v) for step, v in pairs if isinstance(step, int | float) and isinstance(v, int | float)]
 
     def settings(self) -> dict[str, str]:
         """Every setting by its dotted name."""
         return {name: "" if value is None else str(value) for name, value in flat(self.config).items()}
 
     def all_but_seed(self) -> tuple[tuple[str, str], ...]:
-        """What runs share that are repetitions of each other: all settings but seeds, folder and how to start again."""
-        left_out = {"out", "resume", "data_root", "workers", "device"}
-        shared = ((k, v) for k, v in self.settings().items() if k.split(".")[-1] != "seed" and k not in left_out)
+        """What runs share that are repetitions of each other: all settings but seeds and those without effect."""
+        shared = (
+            (name, value)
+            for name, value in self.settings().items()
+            if name.split(".")[-1] != "seed" and name.split(".")[0] not in WITHOUT_EFFECT
+        )
         return tuple(sorted(shared))
 
 
@@ -102,5 +106,5 @@ def _scores(path: Path) -> dict[str, Any]:
             "class_iou": {str(k): None if v is None else float(v) for k, v in content["class_iou"].items()},
             "images": int(content["images"]),
         }
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UserError(f"{path} does not hold the scores of an evaluation; remove it, or repair it.") from None
