@@ -116,11 +116,15 @@ def type_text(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     return text
 
 
+NOBODY_GETS_THERE = 1e6  # such limits are for slips of the pen; naming them would only be in the way
+
+
 def bounds(metadata: Iterable[Any]) -> str:
     """Such as ``>= 0, < 1``, with a space before; or nothing."""
     parts = [part for item in metadata for part in getattr(item, "metadata", [item])]  # a Field holds several
     signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
-    found = [f"{sign} {getattr(part, key):g}" for part in parts for key, sign in signs.items() if hasattr(part, key)]
+    limits = [(sign, getattr(part, key)) for part in parts for key, sign in signs.items() if hasattr(part, key)]
+    found = [f"{sign} {limit:g}" for sign, limit in limits if limit < NOBODY_GETS_THERE]
     return f" {', '.join(found)}" if found else ""
 
 
