@@ -30,6 +30,12 @@ settings.load_profile("mdpseg")
 
 
 @pytest.fixture(autouse=True)
+def without_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test cuts the power; those that kill have processes of their own."""
+    monkeypatch.setattr(os, "fsync", lambda number: None)
+
+
+@pytest.fixture(autouse=True)
 def without_curves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes longer than most runs here. The runs that tests share, and those of processes, draw theirs."""
     monkeypatch.setattr("mdpseg.engine.loop.draw_curves", lambda run: None)

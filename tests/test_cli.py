@@ -88,6 +88,7 @@ def test_interruption_is_exit_code_130_without_a_traceback(mdpseg_command, monke
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_the_whole_job_by_commands(tmp_path, mdpseg_command):
     recipe = tiny.write_recipe(tmp_path / "pretrain.yaml", tiny.pretraining(tmp_path / "p", iterations=100))
     assert mdpseg_command("pretrain", recipe, "iterations=2", "log_every=1")[0] == 0

@@ -66,6 +66,7 @@ def test_no_entry_of_the_table_is_stale():
         assert any(page == name and step.startswith(beginning) for name, step in steps), (page, beginning)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", of("python"))
 def test_python_blocks_run(block, tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)

@@ -71,7 +71,6 @@ WRITTEN = {
 WITH_COMMANDS = {block.document for block in BLOCKS if block.language == "bash" and block.runs}
 # The five-minute start runs with its own networks, slowly, in tests/test_docs.py.
 PAGES = [page for page in DOCUMENTS if page in WITH_COMMANDS and page.name != "start.md"]
-SLOW = ("serve.md",)  # it starts a server
 PROGRAMS = ("mdpseg", "curl", "python examples/")  # what Reader runs
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -165,12 +164,11 @@ class Reader:
 
 
 def test_what_pages_presume_and_write_is_of_pages_with_commands():
-    assert {*GIVEN, *WRITTEN, *SLOW} <= {page.name for page in PAGES}
+    assert {*GIVEN, *WRITTEN} <= {page.name for page in PAGES}
 
 
-@pytest.mark.parametrize(
-    "page", [pytest.param(page, id=page.name, marks=[pytest.mark.slow] * (page.name in SLOW)) for page in PAGES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_commands_of_a_page(page, tmp_path, monkeypatch, mdpseg_command, runs):
     if page.name == "serve.md" and shutil.which("curl") is None:
         pytest.skip("curl is not installed")

@@ -67,14 +67,10 @@ def kind_of(content: Any) -> str:
 def recipes() -> list:
     """The blocks, those of one text once."""
     blocks = {block.text: block for block in reversed(BLOCKS) if block.language == "yaml" and block.runs}
-    # a whole recipe with a large network is two runs of it
-    slow = {block.name for block in blocks.values() if "resnet50" in block.text and "init:" in block.text}
-    return [
-        pytest.param(block, id=block.name, marks=[pytest.mark.slow] * (block.name in slow))
-        for block in reversed(blocks.values())
-    ]
+    return [pytest.param(block, id=block.name) for block in reversed(blocks.values())]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", recipes())
 def test_a_recipe_runs(block, run):
     content = yaml.safe_load(block.text)

@@ -63,7 +63,7 @@ def test_the_card_says_what_is_known(finetuned, tmp_path):
     assert "library_name: mdpseg" in card
     assert "| things | toy | train | CC0 |" in card
     assert "| 3 | " in card.split("## Results")[1]  # the last iteration's scores
-    assert "# mobilenetv3_small_050 + fpn, a fine-tuning" in card
+    assert "# test_efficientnet + fpn, a fine-tuning" in card
     assert str(tmp_path.parent) not in card  # nothing of its maker's folders
     assert "- things: " in card
 
@@ -153,7 +153,7 @@ def test_the_card_tells_learned_from_judged(finetuned):
 
 def test_a_pretraining_is_judged_on_nothing(pretrained):
     card = HubNetwork.from_run(pretrained).card
-    assert "# mobilenetv3_small_050 + fpn, a pretraining by mdpseg" in card
+    assert "# test_efficientnet + fpn, a pretraining by mdpseg" in card
     assert "| 1. pretraining | fine | toy | train |" in card
     assert "Judged" not in card
 

@@ -165,6 +165,7 @@ def pushed(finetuned, tmp_path_factory):
     return hub, json.loads(done.stdout.splitlines()[-1]), folder
 
 
+@pytest.mark.slow
 def test_what_arrives_is_what_is_saved(pushed, finetuned, tmp_path):
     hub, told, _ = pushed
     HubNetwork.from_run(finetuned).save_pretrained(tmp_path)
@@ -185,6 +186,7 @@ def test_what_arrives_is_what_is_saved(pushed, finetuned, tmp_path):
     assert {token for method, _, token in hub.asked if method == "POST"} == {"Bearer hf_of_the_test"}
 
 
+@pytest.mark.slow
 def test_what_comes_back_is_what_was_pushed(pushed, finetuned):
     _, _, folder = pushed
     sent, back = (load_file(path / "weights.safetensors") for path in (finetuned, folder / "back"))
@@ -196,6 +198,7 @@ def test_what_comes_back_is_what_was_pushed(pushed, finetuned):
     assert network.card in (folder / "back" / "README.md").read_text()  # the card came with it
 
 
+@pytest.mark.slow
 def test_without_a_card_the_weights_tell_what_they_learned_from(pushed):
     hub, told, folder = pushed
     assert told["no card"] == ""
@@ -206,6 +209,7 @@ def test_without_a_card_the_weights_tell_what_they_learned_from(pushed):
     assert "| 2. fine-tuning | things | toy | train |" in card
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, reason",
     [("other/things", "403"), ("me/locked", "403"), ("me/silent", "disconnected"), ("no//name", "no//name")],

@@ -180,7 +180,7 @@ class SegmentationModel:
 
         Args:
             image: a path, a PIL image, an array uint8 [H, W, 3] (or [H, W], [H, W, 4]), or a list or tuple of these.
-                Photographs are turned upright as their camera noted, and so is the mask; TIFFs are not.
+                Photographs are turned upright as their camera noted, and so is the mask; paths of TIFFs are not.
             batch_size: how many images of one size run together.
             eval: window, flip, scales, as in a recipe's ``eval``; default: the whole image as it is. Images of more
                 than 8 million pixels run block by block in any case.

@@ -26,6 +26,10 @@ def test_shares(sampling, alpha, shares):
         assert count[dataset] / 2000 == pytest.approx(share, abs=0.04)  # more than 3 standard deviations
 
 
+def test_an_alpha_that_the_sizes_outgrow():
+    assert Draws([118_287, 500], 0, "temperature", 100.0).shares.tolist() == pytest.approx([1.0, 0.0])
+
+
 def test_the_default_is_the_square_root_of_the_size():
     assert Draws([1, 4], 0).shares.tolist() == pytest.approx([1 / 3, 2 / 3])
 

@@ -2,6 +2,7 @@ import io
 import time
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -86,6 +87,7 @@ def test_the_matrix_agrees_with_a_slow_loop(monkeypatch):
         assert same_look(looks[40:], looks[:40]) == slow(looks[40:], looks[:40])
 
 
+@pytest.mark.slow
 def test_twenty_thousand_images_take_seconds():
     numbers = np.random.default_rng(0).integers(0, 256, (20_000, LOOK_BYTES), dtype=np.uint8)
     numbers[19_999] = numbers[123]

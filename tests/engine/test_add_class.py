@@ -104,6 +104,17 @@ def test_palette_masks_count_by_index(pretrained, cups, tmp_path, mdpseg_command
     assert same(load_file(tmp_path / "palette.png"), load_file(tmp_path / "masks-0.png"))
 
 
+def test_what_is_transparent_is_not_marked(pretrained, cups, tmp_path, mdpseg_command):
+    mask = Image.open(cups / "masks" / "0.png")
+    layer = Image.new("RGBA", mask.size, (255, 255, 255, 0))
+    layer.paste((255, 0, 0, 255), mask=mask.convert("L").point(lambda value: 255 * (value > 0)))
+    layer.save(cups / "layer.png")
+    for name in ("layer.png", "masks/0.png"):
+        options = ["--examples", f"{cups}/images/0.jpg:{cups}/{name}", "--out", tmp_path / name.replace("/", "-")]
+        assert mdpseg_command("classes", "add", pretrained, "mug", *options)[0] == 0
+    assert same(load_file(tmp_path / "layer.png"), load_file(tmp_path / "masks-0.png"))
+
+
 @pytest.mark.parametrize(
     "of, arguments, message",
     [

@@ -26,6 +26,11 @@ def test_inside_and_outside_count_alike():
     assert not (seen > offset)[1:].any()  # one pixel inside is worth no more than all outside
 
 
+def test_pixels_that_are_all_alike_are_all_won():
+    seen = margins([0.5] * 16)
+    assert bool((seen > winning_offset(seen, torch.ones(16, dtype=torch.bool))).all())
+
+
 def test_nothing_outside_keeps_nine_tenths():
     seen = margins([0.5 + n / 100 for n in range(40)])
     offset = winning_offset(seen, torch.ones(40, dtype=torch.bool))

@@ -4,6 +4,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mdpseg.config import EvalConfig
+from mdpseg.engine import inference
+from mdpseg.engine.blocks import Block
 from mdpseg.engine.inference import class_ids, class_scores, enlarged_argmax
 from tests.tiny import TinyNetwork
 
@@ -50,6 +52,21 @@ def test_windows_cover_every_pixel_and_are_averaged(window, stride, size):
     scores = class_scores(Local(), image(*size), EvalConfig(window=window, stride=stride))
     assert scores.shape == (3, *size)
     assert torch.allclose(scores, image(*size) * 0.1, atol=1e-5)
+
+
+def test_a_large_image_is_taken_block_by_block_as_in_prediction(network, monkeypatch):
+    picture, config = image(70, 90), EvalConfig()
+
+    def in_blocks(height, width):
+        for left in (0, 64):
+            inner = slice(0, height), slice(left, min(left + 64, width))
+            yield Block(inner, (slice(0, height), slice(max(0, left - 32), min(left + 96, width))))
+
+    with torch.no_grad():
+        parts = [network.logits(picture[None, ..., :90]), network.logits(picture[None, ..., 32:90])]
+    expected = torch.cat([parts[0].argmax(1)[0][:, :64], parts[1].argmax(1)[0][:, 32:]], dim=1)
+    monkeypatch.setattr(inference, "blocks", in_blocks)
+    assert torch.equal(class_ids(network, picture, config), expected)
 
 
 def test_a_sliding_window_by_hand(network):

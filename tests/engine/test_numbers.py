@@ -77,9 +77,12 @@ def recipe(make, out, **more):
     return make(out, **settings)
 
 
-@pytest.mark.parametrize("batch_size", [4, 1])
 @pytest.mark.parametrize("method", METHODS, ids=str)
-@pytest.mark.parametrize("data", DATA, ids=lambda data: data.__name__)
+@pytest.mark.parametrize(
+    "data, batch_size",
+    [*((data, 4) for data in DATA), (all_ignored_beside_others, 1), (smaller_than_the_crop, 1)],
+    ids=lambda value: getattr(value, "__name__", value),
+)
 def test_pretraining(data, method, batch_size, tmp_path):
     """A batch of one image too: it has no partner, and its batch statistics are its own."""
     more = {"datasets": data(tmp_path / "data"), "method": {"bank_size": 16, **method}, "batch_size": batch_size}
@@ -96,8 +99,7 @@ def test_pretraining_in_bfloat16(method, tmp_path):
     check(mdpseg.pretrain(recipe(tiny.pretraining, tmp_path / "run", **more)), 3)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("batch_size", [4, 1])
+@pytest.mark.parametrize("batch_size, precision", [(4, "fp32"), (4, "bf16"), (1, "fp32")])
 @pytest.mark.parametrize("data", [all_ignored, one_class, classes_that_never_occur, smaller_than_the_crop])
 def test_fine_tuning(data, batch_size, precision, tmp_path):
     entry = data(tmp_path / "data")[0]

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from mdpseg.config import MethodConfig, OptimConfig
 from mdpseg.engine.optim import learning_rate, make_optimizer, set_learning_rate
@@ -66,6 +67,15 @@ def test_norms_biases_and_prototypes_do_not_decay():
     assert found["network.encoder.0.bias"][0] == 0
     assert found["network.encoder.1.weight"][0] == 0  # batch norm
     assert found["learned"][0] == 0
+
+
+def test_what_transformers_have_in_place_of_biases_does_not_decay():
+    objective = nn.Module()
+    objective.attention = nn.Linear(3, 3)
+    for name in ("relative_position_bias_table", "gain", "pos_embed", "cls_token", "logit_scale"):
+        objective.register_parameter(name, nn.Parameter(torch.zeros(2, 2)))
+    _, found = groups(objective, weight_decay=0.1)
+    assert {name for name, (decay, _) in found.items() if decay} == {"attention.weight"}
 
 
 def test_every_parameter_that_learns_is_there_once_and_the_momentum_network_is_not():

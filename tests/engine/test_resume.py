@@ -55,12 +55,22 @@ def without_curves_in_whole_runs(pretrained):
         yield
 
 
-@pytest.fixture(scope="module", params=["pretrain", "finetune"])
-def whole(request, tmp_path_factory):
+@pytest.fixture(scope="module")
+def whole_pretraining(tmp_path_factory):
+    """The folder of an uninterrupted pretraining; read only."""
+    return run("pretrain", recipe("pretrain", tmp_path_factory.mktemp("whole") / "pretraining")).out
+
+
+@pytest.fixture(scope="module")
+def whole_finetuning(tmp_path_factory):
+    """An uninterrupted fine-tuning; read only."""
+    return run("finetune", recipe("finetune", tmp_path_factory.mktemp("whole") / "finetuning"))
+
+
+@pytest.fixture(params=["pretrain", "finetune"])
+def whole(request, whole_pretraining, whole_finetuning):
     """A command and the folder of its uninterrupted run."""
-    out = tmp_path_factory.mktemp("whole") / "run"
-    run(request.param, recipe(request.param, out))
-    return request.param, out
+    return request.param, whole_pretraining if request.param == "pretrain" else whole_finetuning.out
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
@@ -77,13 +87,12 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(whole, workers, t
     assert result.weights == out / "weights.safetensors"
 
 
-def test_a_resumed_fine_tuning_still_knows_its_earlier_scores(tmp_path, monkeypatch):
-    out, expected = tmp_path / "run", tmp_path / "whole"
+def test_a_resumed_fine_tuning_still_knows_its_earlier_scores(whole_finetuning, tmp_path, monkeypatch):
+    out, expected = tmp_path / "run", whole_finetuning.out
     stopped("finetune", out, monkeypatch)
     resumed = run("finetune", recipe("finetune", out), "resume=true")
-    uninterrupted = run("finetune", recipe("finetune", expected))
     assert list(resumed.scores) == [2, 5]
-    assert resumed.scores == uninterrupted.scores
+    assert resumed.scores == whole_finetuning.scores
     tables = [(folder / "README.md").read_text().partition("| iteration |")[2] for folder in (out, expected)]
     assert tables[0].partition("Next")[0] == tables[1].partition("Next")[0]
 
@@ -125,22 +134,6 @@ def test_with_unlabelled_images_and_merged_label_sets(tmp_path, monkeypatch):
     assert any(record["mined"] > 0 for record in tiny.losses(out))
 
 
-def test_the_same_seed_twice_gives_the_same_weights_and_another_seed_others(whole, tmp_path):
-    command, expected = whole
-    run(command, recipe(command, tmp_path / "again"))
-    run(command, recipe(command, tmp_path / "other", seed=1))
-    assert tiny.same(tiny.tensors(tmp_path / "again"), tiny.tensors(expected))
-    assert not tiny.same(tiny.tensors(tmp_path / "other"), tiny.tensors(expected))
-
-
-@pytest.mark.slow
-def test_workers_do_not_change_the_weights(whole, tmp_path):
-    command, expected = whole
-    run(command, recipe(command, tmp_path / "run", workers=2))
-    assert tiny.same(tiny.tensors(tmp_path / "run"), tiny.tensors(expected))
-    assert tiny.losses(tmp_path / "run") == tiny.losses(expected)
-
-
 def test_a_finished_run_can_be_resumed_and_stays_as_it_is(whole, tmp_path):
     command, expected = whole
     out = tmp_path / "run"
@@ -153,9 +146,9 @@ def test_a_finished_run_can_be_resumed_and_stays_as_it_is(whole, tmp_path):
         assert "Not evaluated" not in (out / "README.md").read_text()
 
 
-def test_more_iterations_continue_a_finished_run(tmp_path):
+def test_more_iterations_continue_a_finished_run(whole_pretraining, tmp_path):
     out = tmp_path / "run"
-    run("pretrain", recipe("pretrain", out))
+    shutil.copytree(whole_pretraining, out)
     run("pretrain", recipe("pretrain", out), "resume=true", "iterations=8")
     assert [record["step"] for record in tiny.losses(out)] == list(range(1, 9))
     assert yaml.safe_load((out / "recipe.yaml").read_text())["iterations"] == 8
@@ -167,7 +160,7 @@ def test_more_iterations_continue_a_finished_run(tmp_path):
     [
         ("seed=5", "seed"),
         ("batch_size=2", "batch_size"),
-        ("network.decoder=unet", "network"),
+        ("network.decoder=upernet", "network"),
         ("method.prototypes=learned", "method"),
         ("method.prototypes=bank", "method"),
         ("method.objective=supervised", "method"),
@@ -184,9 +177,9 @@ def test_a_run_is_not_resumed_as_another_one(override, named, tmp_path, pretrain
     assert {file.name: file.read_bytes() for file in out.iterdir() if file.name != "log.txt"} == before
 
 
-def test_a_run_is_not_resumed_to_fewer_steps_than_it_has(tmp_path):
+def test_a_run_is_not_resumed_to_fewer_steps_than_it_has(tmp_path, pretrained):
     content = tiny.pretraining(tmp_path / "run")
-    run("pretrain", content)
+    shutil.copytree(pretrained, tmp_path / "run")
     before = (tmp_path / "run" / "recipe.yaml").read_bytes()
     with pytest.raises(UserError, match=r"is at step 3, and the recipe has iterations 2"):
         run("pretrain", content, "resume=true", "iterations=2")
@@ -234,14 +227,13 @@ def test_a_damaged_checkpoint_is_named_and_kept(tmp_path, pretrained):
     assert (out / "weights.safetensors").is_file()
 
 
-def test_a_half_written_last_line_of_metrics_does_not_stop_a_resumption(whole, tmp_path, monkeypatch):
-    command, expected = whole
+def test_a_half_written_last_line_of_metrics_does_not_stop_a_resumption(whole_pretraining, tmp_path, monkeypatch):
     out = tmp_path / "run"
-    stopped(command, out, monkeypatch)
+    stopped("pretrain", out, monkeypatch)
     with (out / "metrics.jsonl").open("a") as file:
         file.write('{"step": 4, "lo')  # the power went
-    run(command, recipe(command, out), "resume=true")
-    assert tiny.losses(out) == tiny.losses(expected)
+    run("pretrain", recipe("pretrain", out), "resume=true")
+    assert tiny.losses(out) == tiny.losses(whole_pretraining)
 
 
 def test_a_run_stopped_before_its_first_checkpoint_leaves_nothing(tmp_path, monkeypatch):
@@ -251,36 +243,37 @@ def test_a_run_stopped_before_its_first_checkpoint_leaves_nothing(tmp_path, monk
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("command", ["pretrain", "finetune"])
-@pytest.mark.parametrize("step", [1, 2, 4, 5])
-def test_stopped_at_any_step(command, step, tmp_path, monkeypatch):
+# without evaluations one step is as another
+@pytest.mark.parametrize(
+    "whole, step",
+    [("pretrain", 1), ("pretrain", 5), *(("finetune", step) for step in (1, 2, 4, 5))],
+    indirect=["whole"],
+)
+def test_stopped_at_any_step(whole, step, tmp_path, monkeypatch):
     """Each step has its checkpoint; before, in and after an evaluation."""
-    whole, out = tmp_path / "whole", tmp_path / "run"
-    run(command, recipe(command, whole))
+    (command, expected), out = whole, tmp_path / "run"
     with monkeypatch.context() as patch:
         stop_at(patch, step)
         with pytest.raises(KeyboardInterrupt):
             run(command, {**recipe(command, out), "checkpoint_every": 1})
     run(command, {**recipe(command, out), "checkpoint_every": 1}, "resume=true")
-    assert tiny.same(tiny.tensors(out), tiny.tensors(whole))
-    assert tiny.losses(out) == tiny.losses(whole)
+    assert tiny.same(tiny.tensors(out), tiny.tensors(expected))
+    assert tiny.losses(out) == tiny.losses(expected)
 
 
-def test_stopped_in_an_evaluation(tmp_path, monkeypatch):
+def test_stopped_in_an_evaluation(whole_finetuning, tmp_path, monkeypatch):
     """The step's checkpoint is there already; the evaluation is done when the run goes on."""
-    whole, out = tmp_path / "whole", tmp_path / "run"
-    expected = run("finetune", recipe("finetune", whole))
+    out = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(finetune, "write_scores", lambda path, scores: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             run("finetune", {**recipe("finetune", out), "checkpoint_every": 100})
-    assert run("finetune", recipe("finetune", out), "resume=true").scores == expected.scores
-    assert tiny.losses(out) == tiny.losses(whole)
+    assert run("finetune", recipe("finetune", out), "resume=true").scores == whole_finetuning.scores
+    assert tiny.losses(out) == tiny.losses(whole_finetuning.out)
 
 
-def test_a_damaged_last_checkpoint_costs_the_steps_since_the_one_before(tmp_path, monkeypatch):
-    whole, out = tmp_path / "whole", tmp_path / "run"
-    run("pretrain", recipe("pretrain", whole))
+def test_a_damaged_last_checkpoint_costs_the_steps_since_the_one_before(whole_pretraining, tmp_path, monkeypatch):
+    out = tmp_path / "run"
     with monkeypatch.context() as patch:
         stop_at(patch, 5)
         with pytest.raises(KeyboardInterrupt):
@@ -290,20 +283,19 @@ def test_a_damaged_last_checkpoint_costs_the_steps_since_the_one_before(tmp_path
     text = (out / "log.txt").read_text()
     assert "last.ckpt cannot be read" in text
     assert "resumed at step 2" in text
-    assert tiny.same(tiny.tensors(out), tiny.tensors(whole))
-    assert tiny.losses(out) == tiny.losses(whole)
+    assert tiny.same(tiny.tensors(out), tiny.tensors(whole_pretraining))
+    assert tiny.losses(out) == tiny.losses(whole_pretraining)
 
 
-def test_a_run_killed_before_its_first_checkpoint_starts_over(tmp_path):
-    whole, out = tmp_path / "whole", tmp_path / "run"
-    run("pretrain", recipe("pretrain", whole))
+def test_a_run_killed_before_its_first_checkpoint_starts_over(whole_pretraining, tmp_path):
+    out = tmp_path / "run"
     out.mkdir()
-    shutil.copy(whole / "recipe.yaml", out)
+    shutil.copy(whole_pretraining / "recipe.yaml", out)
     (out / "metrics.jsonl").write_text('{"step": 1, "loss": 9.0}\n')
     run("pretrain", recipe("pretrain", out), "resume=true")
     assert "starting at step 0" in (out / "log.txt").read_text()
-    assert tiny.losses(out) == tiny.losses(whole)
-    assert tiny.same(tiny.tensors(out), tiny.tensors(whole))
+    assert tiny.losses(out) == tiny.losses(whole_pretraining)
+    assert tiny.same(tiny.tensors(out), tiny.tensors(whole_pretraining))
 
 
 def test_a_checkpoint_of_an_older_version(tmp_path, pretrained):
@@ -326,6 +318,16 @@ def test_other_settings_and_images_are_told(tmp_path):
     assert "other settings from here on: iterations 5 (before: 3), method.temperature 0.2 (before: 0.07)" in log
     assert "other images from here on: [6] in the datasets (before: [4])" in log
     assert "workers" not in log
+
+
+def test_files_beside_the_scores_do_not_stop_a_resumption_and_damaged_ones_do_at_once(whole_finetuning, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(whole_finetuning.out, out)
+    (out / "scores-best.json").write_text("mine")
+    assert list(run("finetune", recipe("finetune", out), "resume=true").scores) == [2, 5]
+    (out / "scores-2.json").write_text("[]")
+    with pytest.raises(UserError, match=r"scores-2\.json does not hold the scores"):
+        run("finetune", recipe("finetune", out), "resume=true", "iterations=7")
 
 
 def test_a_finished_run_takes_up_no_setting_of_training_and_keeps_its_recipe(tmp_path):

@@ -39,6 +39,7 @@ def test_two_runs_agree_bit_for_bit(command, tmp_path):
     assert not tiny.same(tiny.tensors(first), tiny.tensors(other))
 
 
+@pytest.mark.slow
 def test_in_a_process_of_its_own(tmp_path):
     first = run("pretrain", tmp_path / "first")
     content = tiny.pretraining(tmp_path / "second", iterations=4, network=tiny.FAST_NETWORK)

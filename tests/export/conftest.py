@@ -27,6 +27,8 @@ def images(*size):
 def store(path, encoder, decoder="fpn", head="classifier", **more):
     """Writes a network with weights that are not the first ones; returns its file and itself."""
     torch.manual_seed(0)
+    if decoder not in ("unet", "unetplusplus", "linknet"):  # these have several widths
+        more = {"decoder_channels": 32, **more}
     network = SegmentationNetwork(NetworkConfig(encoder=encoder, decoder=decoder, embedding_dim=16, **more))
     if head == "classifier":
         network.set_classifier(len(CLASSES))

@@ -158,8 +158,7 @@ DECODERS = ["fpn", "unet", "deeplabv3", "deeplabv3plus", "upernet", "segformer",
 
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_smp(decoder, stored):
-    more = {"decoder_channels": 32} if decoder == "fpn" else {}
-    path, network = stored("test_efficientnet", decoder, **more)
+    path, network = stored("test_efficientnet", decoder)
     model = run(export(path, "smp").how_to_load)["model"]
     pixels = images(2, 3, 128, 128)
     with torch.no_grad():
@@ -183,7 +182,7 @@ def test_smp_takes_a_pretraining_without_its_head(stored):
     pixels = images(1, 3, 64, 64)
     with torch.no_grad():
         found = model.decoder(model.encoder(normalised(network, pixels)))
-        assert float((found - network.features(pixels)).abs().max()) < 1e-5
+        assert float((found - network.features(pixels)).abs().max()) < 1e-4
 
 
 @pytest.mark.parametrize("part", ["network", "encoder"])

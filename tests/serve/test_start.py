@@ -28,6 +28,7 @@ def test_port_0_prints_the_address_and_ctrl_c_ends_it(pretrained):
     assert (process.returncode, out, err) == (0, "stopped\n", "")
 
 
+@pytest.mark.slow
 def test_an_open_door_is_warned_of_and_does_not_give_the_network_away(pretrained, tmp_path):
     with served(pretrained, tmp_path, "--host", "0.0.0.0", "--allow", "seg.example") as server:
         assert "no password" in server.stderr.read_text()
@@ -38,6 +39,7 @@ def test_an_open_door_is_warned_of_and_does_not_give_the_network_away(pretrained
             assert server.http.get("/", headers={"Host": name}).status_code == status
 
 
+@pytest.mark.slow
 def test_behind_a_proxy_the_network_is_not_given_away(pretrained, tmp_path):
     with served(pretrained, tmp_path, "--allow", "seg.example") as server:
         assert server.http.get("/api/classes").json()["can_download_weights"] is False

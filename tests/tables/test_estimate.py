@@ -102,6 +102,7 @@ def test_the_command_writes_recipes_prints_the_estimate_and_starts_nothing(tmp_p
     assert sorted(path.name for path in (tmp_path / "runs" / "tables").iterdir()) == ["recipes"]
 
 
+@pytest.mark.slow
 def test_start_runs_them(tmp_path, monkeypatch, mdpseg_command, probed):
     monkeypatch.chdir(tmp_path)
     preset = tiny_preset.write(tmp_path, start_by_hand=True)

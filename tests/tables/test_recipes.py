@@ -85,6 +85,7 @@ def test_the_mapping_file_lies_beside_the_recipes(all_recipes):
     assert config.merge.read_text() == load_preset("paper").merge_file().read_text()
 
 
+@pytest.mark.slow
 def test_recipes_run_as_they_are(tmp_path, monkeypatch):
     """E5's three stages and its target, and E12 with merged label sets, on toy worlds."""
     monkeypatch.chdir(tmp_path)

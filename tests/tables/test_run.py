@@ -13,7 +13,7 @@ from mdpseg.tables.grid import ROWS
 from mdpseg.tables.preset import Preset
 from mdpseg.tables.run import Place, run_cells, unfinished_groups
 from tests import tiny
-from tests.tables import tiny_preset
+from tests.tables import synthetic, tiny_preset
 
 
 def cells(*ids, seeds=(0,), **more):
@@ -29,6 +29,7 @@ def scores(path):
     return {(r.key, r.when): (r.iteration, r.mean_iou, r.pixel_accuracy) for r in results.read(path) if r.when}
 
 
+@pytest.mark.slow
 def test_rows_share_pretrainings_and_finished_cells_are_never_run_again(tmp_path):
     said = []
     assert run_cells(cells("B1", "E5", "E7"), place(tmp_path), 1, said.append) == 4  # E7 has two targets
@@ -76,19 +77,12 @@ def test_a_line_tells_the_code_that_was_loaded_also_if_something_is_committed_me
     run._commit.cache_clear()
 
 
-def test_a_cell_run_from_nothing_gives_the_same_figures(tmp_path):
-    for folder in (tmp_path / "a", tmp_path / "b"):
-        run_cells(cells("A2"), place(folder), 1, lambda line: None)
-    a, b = scores(tmp_path / "a/results.csv"), scores(tmp_path / "b/results.csv")
-    assert a == b
-    assert len(a) == 2
-
-
 def test_groups_leave_out_what_is_finished(tmp_path):
     wanted = cells("A2", "D3", "E7", seeds=(0, 1))
     groups = unfinished_groups(wanted, place(tmp_path))
     assert [(group[0].row, group[0].seed) for group in groups] == [("A2", 0), ("E7", 0), ("A2", 1), ("E7", 1)]
-    run_cells([cell for cell in wanted if cell.row == "E7" and cell.seed == 0], place(tmp_path), 1, lambda line: None)
+    done = [synthetic.line(cell, "late", 0.5) for cell in wanted if (cell.row, cell.seed) == ("E7", 0)]
+    results.append(place(tmp_path).results, done)
     groups = unfinished_groups(wanted, place(tmp_path))
     assert [(group[0].row, group[0].seed) for group in groups] == [("A2", 0), ("A2", 1), ("E7", 1)]
 
@@ -101,10 +95,21 @@ def somebody_is_left(group):
     return True
 
 
+LONGER = {"epoch_scale": 0.15}  # 60 steps: long enough to be killed in the middle
+
+
+@pytest.fixture(scope="module")
+def whole_grid(tmp_path_factory):
+    """What it measures when nobody kills it."""
+    folder = tmp_path_factory.mktemp("whole")
+    run_cells(cells("A2", "E7", **LONGER), place(folder), 1, lambda line: None)
+    return scores(folder / "results.csv")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("workers_too", [True, False])
-def test_a_killed_grid_goes_on_where_it_was_with_two_processes_and_ends_the_same(workers_too, tmp_path):
-    preset = tiny_preset.write(tmp_path, epoch_scale=0.15)  # 60 steps: long enough to be killed in the middle
+def test_a_killed_grid_goes_on_where_it_was_with_two_processes_and_ends_the_same(workers_too, whole_grid, tmp_path):
+    preset = tiny_preset.write(tmp_path, **LONGER)
     command = [sys.executable, "-m", "mdpseg", "tables", "run", "--rows", "A2,E7", "--preset", preset, "--seeds", 1]
     command += ["--runs", tmp_path / "runs", "--results", tmp_path / "results.csv", "--processes", 2]
     first = subprocess.Popen(list(map(str, command)), start_new_session=True)
@@ -125,6 +130,4 @@ def test_a_killed_grid_goes_on_where_it_was_with_two_processes_and_ends_the_same
     assert not list((tmp_path / "runs").glob("*/*.ckpt"))
     [log] = (tmp_path / "runs").glob("pretrain-*/log.txt")
     assert "resumed at step" in log.read_text()
-    whole = cells("A2", "E7", epoch_scale=0.15)
-    run_cells(whole, place(tmp_path / "whole"), 1, lambda line: None)
-    assert scores(tmp_path / "results.csv") == scores(tmp_path / "whole" / "results.csv")
+    assert scores(tmp_path / "results.csv") == whole_grid

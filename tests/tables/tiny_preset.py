@@ -24,7 +24,7 @@ def content(**more: Any) -> dict[str, Any]:
             "VOC": {**target, "train": tiny.toy("things", subset={"count": 4})},
             "COCO": {**target, "always": False},
         },
-        "network": {**tiny.NETWORK},
+        "network": {**tiny.FAST_NETWORK},
         "epoch_scale": 0.01,
         "pretraining": {"batch_size": 4, "workers": 0, "augment": {"crop": 32}, "checkpoint_every": 2},
         "finetuning": {

@@ -11,7 +11,7 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Side = Annotated[int, Field(ge=1, le=2**15)]  # in pixels
 Rate = Annotated[float, Field(gt=0, le=1e6)]
-Temperature = Annotated[float, Field(ge=1e-4, le=1e4)]
+Temperature = Annotated[float, Field(ge=1e-4, le=100)]
 
 
 def _is_a_device(device: str) -> str:

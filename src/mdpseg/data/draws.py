@@ -47,7 +47,10 @@ class Draws:
         alpha: float = 0.5,
     ) -> None:
         exponent = {"size": 1.0, "equal": 0.0, "temperature": alpha}[sampling]
-        weights = torch.tensor(sizes, dtype=torch.float64) ** exponent
+        counts = torch.tensor(sizes, dtype=torch.float64)
+        weights = counts**exponent
+        if not bool(weights.isfinite().all()):
+            weights = (counts / counts.max()) ** exponent
         self.sizes, self.seed = list(sizes), seed
         self.shares = weights / weights.sum()  # [datasets]
 

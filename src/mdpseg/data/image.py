@@ -42,7 +42,8 @@ def as_pixels(image: ImageLike, bands: Bands | None = None) -> Tensor:
     Args:
         image: the path of a JPEG, PNG, WebP or TIFF file; a PIL image; or an array uint8 [H, W, 3], [H, W] (grey) or
             [H, W, 4] (an alpha channel is left out).
-        bands: what is taken of TIFFs, which are never turned; default: the first three, of 8 bits.
+        bands: what is taken of TIFFs, which are never turned (Pillow turns those that it opens itself); default: the
+            first three, of 8 bits.
 
     Raises:
         UserError: the file is missing or damaged, the array has another shape or dtype, there are no pixels, or a TIFF
@@ -120,4 +121,4 @@ def _from_array(array: np.ndarray[Any, Any]) -> Tensor:
     if not array.size or array.shape[0] * array.shape[1] > MOST_PIXELS:
         raise UserError(f"The image array has {array.shape[0]}x{array.shape[1]} pixels; expected 1 to {MOST_PIXELS}.")
     colours = np.stack([array] * 3) if grey else array[..., :3].transpose(2, 0, 1)
-    return torch.from_numpy(np.ascontiguousarray(colours))  # [3, H, W]
+    return torch.from_numpy(np.array(colours, order="C"))  # [3, H, W], never the user's own memory

@@ -86,13 +86,14 @@ def add_class(
 
 
 def _region(path: Path) -> NDArray[np.bool_]:
-    """Where a mask is not 0, bool [H, W]."""
+    """Where a mask is not 0 and not transparent, bool [H, W]."""
     pixels = as_pixels(path)
     with Image.open(path) as picture:
         if picture.format != "PNG":
             raise UserError(f"{path} is a {picture.format} file; masks must be PNG, which keeps 0 exactly.")
         values = torch.from_numpy(np.array(picture))[None] if picture.mode == "P" else pixels
-    return (values != 0).any(0).numpy()
+        marked: NDArray[np.bool_] = (values != 0).any(0).numpy()
+        return marked & (np.array(picture.convert("RGBA"))[..., 3] > 0)
 
 
 def _pairs(example: str) -> list[tuple[Path, Path]]:

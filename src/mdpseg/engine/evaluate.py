@@ -63,14 +63,21 @@ def write_scores(path: Path, scores: Scores) -> None:
     write_text(path, json.dumps(asdict(scores), indent=1) + "\n")
 
 
-def earlier_scores(folder: Path, before: int) -> dict[int, Scores]:
-    """The scores of a resumed run's own evaluations, up to step ``before``: step -> scores."""
-    files = {int(file.stem.removeprefix("scores-")): file for file in folder.glob("scores-*.json")}
-    return {
-        step: Scores(**json.loads(file.read_text(encoding="utf-8")))
-        for step, file in sorted(files.items())
-        if step <= before
-    }
+def earlier_scores(folder: Path) -> dict[int, Scores]:
+    """The scores of a run's own evaluations: step -> scores.
+
+    Raises:
+        UserError: one of the files does not hold scores.
+    """
+    steps = {file.stem.removeprefix("scores-"): file for file in folder.glob("scores-*.json")}
+    found = {}
+    for step, file in steps.items():
+        if step.isdecimal():
+            try:
+                found[int(step)] = Scores(**json.loads(file.read_text(encoding="utf-8")))
+            except (OSError, ValueError, TypeError, RecursionError):
+                raise UserError(f"{file} does not hold the scores of an evaluation; remove it.") from None
+    return dict(sorted(found.items()))
 
 
 class _Images(Dataset[Sample | UserError]):

@@ -131,7 +131,7 @@ def winning_offset(margins: Tensor, inside: Tensor) -> float:
     """
     rising = margins.sort().values
     if bool(inside.all()):
-        return float(rising[len(rising) // 10])
+        return float(rising[len(rising) // 10]) - 1e-3  # that pixel itself is won, also where all are alike
     candidates = ((rising[1:] + rising[:-1]) / 2)[:: max(1, len(rising) // 200)].contiguous()  # [N]
     shown, rest = margins[inside].sort().values, margins[~inside].sort().values
     # counted in sorted margins: a table of each margin beside each candidate would not fit into memory

@@ -92,6 +92,7 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
             if run.writes:
                 write_scores(run.path / f"scores-{step}.json", scores[step])
 
+        earlier = earlier_scores(run.path) if config.resume else {}
         if config.classifier == "prototypes" and not (config.resume and run.checkpoint.exists()):
             bad_files = BadFiles.of_run(config.on_bad_file, [reader], run.path, run.log_from_any)
             temperature = config.classifier_temperature
@@ -112,7 +113,7 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
             optim=config.optim,
             after_step=dict.fromkeys(config.evaluation_steps(), evaluate_after),
         )
-        scores = {**earlier_scores(run.path, before=start), **scores}
+        scores = {**{step: score for step, score in earlier.items() if step <= start}, **scores}
         if not run.writes:
             return Finetuned(run.path, run.weights, scores, time.perf_counter() - began)
         state = network.state_dict()

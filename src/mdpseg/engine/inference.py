@@ -9,12 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mdpseg.config import EvalConfig
+from mdpseg.engine.blocks import blocks
 from mdpseg.network import SegmentationNetwork
 
 
 @torch.no_grad()
 def class_ids(network: SegmentationNetwork, image: Tensor, config: EvalConfig) -> Tensor:
-    """The prediction: the class of the highest score at each pixel.
+    """The prediction: the class of the highest score at each pixel; very large images are taken block by block.
 
     Args:
         network: with a classifier, in evaluation mode.
@@ -26,6 +27,16 @@ def class_ids(network: SegmentationNetwork, image: Tensor, config: EvalConfig) -
     """
     if image.dim() == 3:
         return class_ids(network, image[None], config)[0]
+    height, width = image.shape[-2:]
+    found = torch.empty(len(image), height, width, dtype=torch.int64, device=image.device)
+    for block in blocks(height, width):
+        found[:, *block.inner] = ids_of_part(network, image[:, :, *block.outer], config)[:, *block.within()]
+    return found
+
+
+@torch.no_grad()
+def ids_of_part(network: SegmentationNetwork, image: Tensor, config: EvalConfig) -> Tensor:
+    """As :func:`class_ids`, of images or parts [B, 3, H, W] that are not too large."""
     height, width = image.shape[-2:]
     if config.flip or config.scales != [1.0] or (config.window is not None and config.window < max(height, width)):
         return class_scores(network, image, config).argmax(1)
@@ -86,7 +97,8 @@ def class_scores(network: SegmentationNetwork, image: Tensor, config: EvalConfig
         scores = scores.flip(-1) if mirrored else scores
         scores = F.interpolate(scores, image.shape[-2:], mode="bilinear", align_corners=False)
         total = total + scores.softmax(1)
-    return total / len(views)
+        del scores  # before the next view's
+    return total.div_(len(views))
 
 
 def class_probabilities(network: SegmentationNetwork, image: Tensor, config: EvalConfig) -> Tensor:
@@ -113,7 +125,7 @@ def _logits(network: SegmentationNetwork, images: Tensor, config: EvalConfig) ->
         counts[place] += 1
     assert total is not None
     assert counts is not None
-    return total / counts
+    return total.div_(counts)
 
 
 def windows(height: int, width: int, window: int, stride: int) -> Iterator[tuple[slice, slice]]:

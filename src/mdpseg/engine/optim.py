@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import math
+import re
 
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from mdpseg.config import OptimConfig
 
+_IN_PLACE = re.compile(r"bias|gain|gamma|scale|temperature|pos_embed|token")
+
 
 def make_optimizer(objective: nn.Module, config: OptimConfig) -> Optimizer:
-    """SGD or AdamW; no weight decay on norms, biases and prototypes, ``head_lr`` times the rate for the head."""
+    """SGD or AdamW; no weight decay on norms, biases and prototypes, ``head_lr`` times the rate for the head.
+
+    Nor on what plain and windowed transformers and norm-free networks have in their place: tables of biases, gains and
+    scales, positions and tokens.
+    """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in objective.named_parameters():
         if parameter.requires_grad:
-            decays = parameter.ndim > 1 and name != "learned"
+            decays = parameter.ndim > 1 and name != "learned" and not _IN_PLACE.search(name.rpartition(".")[2])
             groups.setdefault((decays, ".head." in name), []).append(parameter)
     settings = [
         {

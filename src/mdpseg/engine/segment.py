@@ -16,7 +16,7 @@ from mdpseg.config import EvalConfig
 from mdpseg.data.image import ImageLike, as_pixels
 from mdpseg.data.readers.tiff import Bands
 from mdpseg.engine.blocks import blocks
-from mdpseg.engine.inference import class_ids, class_probabilities
+from mdpseg.engine.inference import class_probabilities, ids_of_part
 from mdpseg.errors import UserError
 from mdpseg.network import SegmentationNetwork
 
@@ -98,7 +98,7 @@ def _segment_batch(
         inner = block.within()
         with fabric.autocast():
             if shares is None:
-                ids = class_ids(network, part, config)[:, *inner]
+                ids = ids_of_part(network, part, config)[:, *inner]
             else:
                 scores = class_probabilities(network, part, config)[:, :, *inner]
                 shares[:, :, *block.inner] = scores.cpu().numpy()
