@@ -23,7 +23,7 @@ def test_the_makers_own_words_go_before_ours(tmp_path):
     (tmp_path / "SOURCE.md").write_text("# Things\nfrom somewhere\n")
     assert licence_note("folder", tmp_path) == "ours"
     (tmp_path / "SOURCE.md").write_text("# Things\n- **Licence**: CC BY 4.0\n- Terms: cite us\nfrom somewhere\n")
-    assert licence_note("folder", tmp_path) == "Licence**: CC BY 4.0 Terms: cite us"
+    assert licence_note("folder", tmp_path) == "Licence: CC BY 4.0 Terms: cite us"
 
 
 def test_a_sentence_is_told_to_its_end(tmp_path):

@@ -13,7 +13,6 @@ from PIL import Image
 import mdpseg
 from mdpseg.config import FinetuneConfig, PretrainConfig
 from mdpseg.engine import loggers
-from mdpseg.engine.checkpoint import WITHOUT_EFFECT
 from mdpseg.engine.loggers import Loggers
 from mdpseg.engine.pictures import draw_similarity
 from mdpseg.errors import UserError
@@ -181,10 +180,6 @@ def test_a_missing_package_is_told_before_anything_is_written(tmp_path, monkeypa
     with pytest.raises(UserError, match=r'pip install "mdpseg\[trackio\]"'):
         mdpseg.pretrain(tiny.pretraining(tmp_path / "run", loggers=["trackio"]))
     assert os.listdir(tmp_path) == []
-
-
-def test_loggers_change_nothing_that_is_learned():
-    assert "loggers" in WITHOUT_EFFECT
 
 
 def test_a_similarity_matrix_grows_with_the_classes():

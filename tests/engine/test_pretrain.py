@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 import torch
 import yaml
@@ -171,6 +169,8 @@ def test_it_learns_the_embedded_worlds(tmp_path):
     assert losses[-1] < losses[0]
 
 
-def test_the_working_folder_is_left_alone(pretrained):
-    assert not Path("last.ckpt").exists()
-    assert not Path("lightning_logs").exists()
+def test_the_working_folder_is_left_alone(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    mdpseg.pretrain(tiny.pretraining(tmp_path / "run", iterations=1))
+    assert not list((tmp_path / "here").iterdir())

@@ -2,16 +2,20 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 
+import matplotlib
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
 from mdpseg import weights
 from mdpseg.config import FinetuneConfig, PretrainConfig
 from mdpseg.data.open import label_space_of, open_dataset
 from mdpseg.engine import run_folder
-from mdpseg.engine.run_folder import open_run
+from mdpseg.engine.curves import draw_curves
+from mdpseg.engine.run_folder import RunFolder, open_run
 from mdpseg.errors import UserError
 from mdpseg.recipe import load
 from tests import tiny
@@ -55,6 +59,19 @@ def test_metrics_are_lines_of_json(pretrained, finetuned):
     assert {"step", "loss", "contrast", "supervised", "lr", "images_per_second"} == set(records[0])
     evaluated = [record["step"] for record in tiny.losses(finetuned) if "mean_iou" in record]
     assert evaluated == [1, 3]
+
+
+def test_drawing_leaves_a_notebook_s_plots_alone(pretrained, tmp_path):
+    before = matplotlib.get_backend()
+    matplotlib.use("svg")
+    try:
+        shutil.copytree(pretrained, tmp_path / "run")
+        (tmp_path / "run" / "curves.png").unlink()
+        draw_curves(RunFolder(tmp_path / "run", Console()))
+        assert (tmp_path / "run" / "curves.png").is_file()
+        assert matplotlib.get_backend() == "svg"
+    finally:
+        matplotlib.use(before)
 
 
 def test_the_curves_are_a_picture(pretrained):

@@ -124,7 +124,7 @@ def test_a_picture_that_fails_leaves_the_old_one(measured, tmp_path, monkeypatch
 
     show_tables(synthetic.rows("A2"), SMALL, measured, tmp_path, None)
     before = (tmp_path / "A.png").read_bytes()
-    monkeypatch.setattr(plot, "_save", lambda canvas, path: (path.write_bytes(b"half"), 1 / 0))
+    monkeypatch.setattr(plot.Canvas, "savefig", lambda canvas, path, **_: (path.write_bytes(b"half"), 1 / 0))
     with pytest.raises(ZeroDivisionError):
         show_tables(synthetic.rows("A2"), SMALL, measured, tmp_path, None)
     assert (tmp_path / "A.png").read_bytes() == before

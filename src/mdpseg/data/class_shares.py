@@ -87,21 +87,16 @@ def write_shares(path: Path, all_shares: Sequence[ClassShares]) -> None:
 
 def draw_shares(path: Path, all_shares: Sequence[ClassShares]) -> None:
     """Draws a panel of bars for each dataset, on a logarithmic axis; a class without a pixel has no bar, in red."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
+    from matplotlib.figure import Figure
 
     most = max(len(shares.classes) for shares in all_shares)
-    figure, axes = plt.subplots(
-        1, len(all_shares), figsize=(4.2 * len(all_shares), 1.0 + 0.16 * most), squeeze=False, layout="constrained"
-    )
+    figure = Figure(figsize=(4.2 * len(all_shares), 1.0 + 0.16 * most), layout="constrained")
+    axes = figure.subplots(1, len(all_shares), squeeze=False)
     for axis, shares in zip(axes[0], all_shares, strict=True):
         _draw_panel(axis, shares)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # of a script that the font lacks: boxes are drawn
         write_whole(path, lambda temporary: figure.savefig(temporary, dpi=100))
-    plt.close(figure)
 
 
 def _draw_panel(axis: Any, shares: ClassShares) -> None:

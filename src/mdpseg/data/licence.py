@@ -39,7 +39,7 @@ def _lines(file: Path) -> list[str]:
         return []
     told: list[str] = []
     for line in lines:
-        bare = printable(line.strip(" -*#|"))
+        bare = printable(line.strip(" -*#|").replace("**", ""))
         if bare and told and line.startswith((" ", "\t")):  # goes on with the line above
             told[-1] += f" {bare}"
         elif bare:

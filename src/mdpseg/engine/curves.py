@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import matplotlib
+from matplotlib.figure import Figure
 
 from mdpseg.engine.run_folder import RunFolder
 from mdpseg.files import write_whole
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
 
 _LEFT_OUT = ("step", "images_per_second")
 
@@ -24,16 +19,12 @@ def draw_curves(run: RunFolder) -> None:
                 series.setdefault(name, []).append((record["step"], value))
     if not series:
         return
-    figure, axes = plt.subplots(1, len(series), figsize=(3.2 * len(series), 2.6), squeeze=False)
+    figure = Figure(figsize=(3.2 * len(series), 2.6))  # not pyplot's: a notebook's own plots stay as they are
+    axes = figure.subplots(1, len(series), squeeze=False)
     for axis, (name, points) in zip(axes[0], series.items(), strict=True):
         axis.plot(*zip(*points, strict=True), linewidth=1.2, marker="o" if len(points) < 5 else "")
         axis.set_title(name)
         axis.set_xlabel("step")
         axis.grid(alpha=0.3)
     figure.tight_layout()
-    write_whole(run.path / "curves.png", lambda temporary: _save(figure, temporary))
-    plt.close(figure)
-
-
-def _save(figure: Any, path: Any) -> None:
-    figure.savefig(path, dpi=110)
+    write_whole(run.path / "curves.png", lambda temporary: figure.savefig(temporary, dpi=110))

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import torch
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
@@ -22,9 +22,6 @@ from mdpseg.engine.pretrain import pretrain
 from mdpseg.errors import UserError
 from mdpseg.files import write_text, write_whole
 from mdpseg.palette import palette
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
 
 _SIDE = 96
 _TARGET = "things"
@@ -115,7 +112,9 @@ def draw_comparison(path: Path, weights: dict[str, Path], seed: int, images: int
     """
     world = ToyWorld(_TARGET, split="val", count=100, size=_SIDE, seed=seed)
     networks = {name: load_classifier(file)[0] for name, file in weights.items()}
-    figure, axes = plt.subplots(2 + len(networks), images, figsize=(2 * images, 2 * (2 + len(networks)) + 0.3))
+    rows = 2 + len(networks)
+    figure = Figure(figsize=(2 * images, 2 * rows + 0.3))
+    axes = figure.subplots(rows, images)
     colours = palette(256)
     for column in range(images):
         sample = world[column]
@@ -130,4 +129,3 @@ def draw_comparison(path: Path, weights: dict[str, Path], seed: int, images: int
                 axis.set_ylabel(name)
     figure.tight_layout()
     write_whole(path, lambda temporary: figure.savefig(temporary, dpi=110))
-    plt.close(figure)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -16,9 +17,6 @@ from mdpseg.data.loader import Reader
 from mdpseg.engine.inference import class_ids
 from mdpseg.network import SegmentationNetwork
 from mdpseg.palette import colour_mask
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
 
 SAMPLES = 4
 
@@ -57,11 +55,11 @@ def draw_similarity(prototypes: Tensor, present: Tensor, names: Sequence[str]) -
     kept = prototypes.detach().float().cpu()[present.cpu()]
     shown = [name for name, there in zip(names, present.tolist(), strict=True) if there]
     side = min(40.0, 3 + 0.16 * len(shown))
-    figure, axis = plt.subplots(figsize=(side, side), layout="constrained")
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axis = figure.subplots()
     axis.imshow((kept @ kept.T).numpy(), vmin=-1, vmax=1, cmap="RdBu_r")
     axis.set_xticks(range(len(shown)), shown, rotation=90, fontsize=6)
     axis.set_yticks(range(len(shown)), shown, fontsize=6)
-    figure.canvas.draw()
-    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
-    plt.close(figure)
-    return pixels
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -6,16 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+from matplotlib.figure import Figure as Canvas
 
 from mdpseg.files import write_whole
 from mdpseg.tables.grid import Row
 from mdpseg.tables.layout import Figure, measured_names
 from mdpseg.tables.measured import WHENS
 from mdpseg.tables.preset import Preset
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
 
 # Early is drawn hollow and a little higher than late.
 _FILL, _SHIFT = {"early": "none", "late": "full"}, {"early": -0.15, "late": 0.15}
@@ -39,7 +36,8 @@ def draw_table(path: Path, rows: Sequence[Row], figures: Sequence[Figure], prese
         panels.setdefault(panel, []).append(figure)
     order = sorted(panels, key=lambda name: name != "published") or ["nothing measured yet"]
     size = (3.4 + 2.1 * len(order), 1.5 + 0.33 * len(rows))
-    canvas, axes = plt.subplots(1, len(order), figsize=size, sharey=True, squeeze=False)
+    canvas = Canvas(figsize=size)
+    axes = canvas.subplots(1, len(order), sharey=True, squeeze=False)
     for axis, name in zip(axes[0], order, strict=True):
         _panel(axis, rows, panels.get(name, []), colours)
         axis.set_title(name, fontsize=9)
@@ -50,8 +48,7 @@ def draw_table(path: Path, rows: Sequence[Row], figures: Sequence[Figure], prese
         canvas.legend(handles, labels, loc="lower left", ncols=len(labels), fontsize=7, frameon=False)
     canvas.suptitle(f"{title} (hollow: early; full: late)", fontsize=10)
     canvas.tight_layout()
-    write_whole(path, lambda temporary: _save(canvas, temporary))
-    plt.close(canvas)
+    write_whole(path, lambda temporary: canvas.savefig(temporary, dpi=110, bbox_inches="tight"))
 
 
 def _panel(axis: Any, rows: Sequence[Row], figures: Sequence[Figure], colours: Mapping[str, str]) -> None:
@@ -79,7 +76,3 @@ def _panel(axis: Any, rows: Sequence[Row], figures: Sequence[Figure], colours: M
 def _label(row: Row) -> str:
     epochs = f", {row.epochs} epochs" if row.epochs else ""
     return f"{row.id}  {row.about}\n{row.data}{epochs}".removesuffix("\n-")
-
-
-def _save(canvas: Any, path: Any) -> None:
-    canvas.savefig(path, dpi=110, bbox_inches="tight")
