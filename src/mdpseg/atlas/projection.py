@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+_ROUNDS = 300
+_NEIGHBOURS = 5
+
 
 def distances(vectors: Array) -> Array:
     """Euclidean distances [K, K] between rows [K, D]."""
@@ -23,7 +26,7 @@ def distances(vectors: Array) -> Array:
     return between
 
 
-def scale_to_plane(vectors: Array, rounds: int = 300) -> Array:
+def scale_to_plane(vectors: Array) -> Array:
     """Points [K, 2] whose distances are as those of ``vectors`` [K, D], as nearly as they can be."""
     count = len(vectors)
     wanted = distances(vectors)
@@ -37,7 +40,7 @@ def scale_to_plane(vectors: Array, rounds: int = 300) -> Array:
     weights = (1 - np.eye(count)) / np.maximum(wanted, floor) ** 2
     laplacian = np.diag(weights.sum(1)) - weights
     inverse = np.linalg.pinv(laplacian)
-    for _ in range(rounds):
+    for _ in range(_ROUNDS):
         now = distances(points)
         ratio = np.divide(weights * wanted, now, out=np.zeros_like(now), where=now > 1e-12)
         moved = inverse @ ((np.diag(ratio.sum(1)) - ratio) @ points)
@@ -48,10 +51,10 @@ def scale_to_plane(vectors: Array, rounds: int = 300) -> Array:
     return points
 
 
-def neighbours_kept(vectors: Array, points: Array, neighbours: int = 5) -> float:
+def neighbours_kept(vectors: Array, points: Array) -> float:
     """Share of each class's nearest classes that are also among its nearest on the map."""
     count = len(vectors)
-    neighbours = min(neighbours, count - 1)
+    neighbours = min(_NEIGHBOURS, count - 1)
     if neighbours < 1:
         return 1.0
     kept = 0

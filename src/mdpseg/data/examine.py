@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,12 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from mdpseg.data.duplicates import look
 from mdpseg.data.loader import Reader
 from mdpseg.data.readers.pairs import PairReader
 from mdpseg.data.readers.unlabelled import Unlabelled
+from mdpseg.data.workers import in_order
 from mdpseg.errors import BadFileError, UserError
 
 Value = TypeVar("Value")
@@ -51,14 +52,9 @@ def examine(reader: Reader, workers: int) -> Iterator[Examined]:
         UserError: an image cannot be examined for what is no fault of its file (an extra is not installed, a server
             does not answer), or a process died, as it does when the memory is full.
     """
-    loader = DataLoader(
-        _Images(reader), batch_size=None, num_workers=workers, collate_fn=_as_it_is, generator=torch.Generator()
-    )
     done = 0
     try:
-        for examined in loader:
-            if isinstance(examined, UserError):
-                raise examined
+        for examined in in_order(partial(_examine_one, reader), range(len(reader)), workers):
             done += 1
             yield examined
     except RuntimeError as error:
@@ -68,24 +64,6 @@ def examine(reader: Reader, workers: int) -> Iterator[Examined]:
             f"{reader.name}: a process that reads images died after {done} of {len(reader)} of them, most likely for "
             "lack of memory; use fewer by --workers."
         ) from error
-
-
-class _Images(Dataset[Examined | UserError]):
-    def __init__(self, reader: Reader) -> None:
-        self.reader = reader
-
-    def __len__(self) -> int:
-        return len(self.reader)
-
-    def __getitem__(self, index: int) -> Examined | UserError:
-        try:
-            return _examine_one(self.reader, index)
-        except UserError as error:  # raised in a worker it would come with the worker's traceback in its text
-            return error
-
-
-def _as_it_is(examined: Any) -> Any:
-    return examined
 
 
 def _examine_one(reader: Reader, index: int) -> Examined:

@@ -13,14 +13,12 @@ import torch
 from lightning_fabric import Fabric
 from rich.markup import escape
 from rich.table import Table
-from torch.utils.data import DataLoader, Dataset
 
 from mdpseg import ranks, weights
 from mdpseg.config import EvalConfig, EvaluateConfig
 from mdpseg.data.loader import Reader
 from mdpseg.data.open import open_dataset
-from mdpseg.data.readers.pairs import Sample
-from mdpseg.data.workers import leave_signals_to_the_run
+from mdpseg.data.workers import in_order, leave_signals_to_the_run
 from mdpseg.engine.inference import class_ids
 from mdpseg.engine.quick_inference import quick_inference
 from mdpseg.engine.runtime import make_fabric
@@ -80,24 +78,6 @@ def earlier_scores(folder: Path) -> dict[int, Scores]:
     return dict(sorted(found.items()))
 
 
-class _Images(Dataset[Sample | UserError]):
-    def __init__(self, reader: Reader) -> None:
-        self.reader = reader
-
-    def __len__(self) -> int:
-        return len(self.reader)
-
-    def __getitem__(self, index: int) -> Sample | UserError:
-        try:
-            return self.reader[index]
-        except UserError as error:
-            return error
-
-
-def _as_it_is(sample: Any) -> Any:
-    return sample
-
-
 @torch.no_grad()
 def score_network(
     network: SegmentationNetwork, reader: Reader, config: EvalConfig, fabric: Fabric, workers: int = 0
@@ -111,19 +91,9 @@ def score_network(
     """
     network.eval()
     confusion = ConfusionMatrix(len(reader.classes), fabric.device)
-    loader = DataLoader(
-        _Images(reader),
-        sampler=range(ranks.rank(), len(reader), ranks.count()),
-        batch_size=None,
-        num_workers=workers,
-        collate_fn=_as_it_is,
-        worker_init_fn=leave_signals_to_the_run,
-        generator=torch.Generator(),
-    )
+    own = range(ranks.rank(), len(reader), ranks.count())
     with quick_inference(network):
-        for sample in loader:
-            if isinstance(sample, UserError):
-                raise sample
+        for sample in in_order(reader.__getitem__, own, workers, leave_signals_to_the_run):
             with fabric.autocast():
                 prediction = class_ids(network, sample.image.to(fabric.device), config)
             confusion.update(prediction, sample.mask.to(fabric.device))

@@ -19,7 +19,6 @@ from mdpseg.engine.quick_depthwise import quick_depthwise
 from mdpseg.engine.random_state import set_random_state
 from mdpseg.engine.runtime import Device, make_fabric
 from mdpseg.errors import UserError
-from mdpseg.files import write_whole
 from mdpseg.label_space import LabelSpace
 from mdpseg.mixing import mix_batch
 from mdpseg.network import SegmentationNetwork
@@ -69,12 +68,7 @@ def write_replay(
         "parts": parts,
         **evidence,
     }
-    write_whole(path, lambda temporary: _save(content, temporary))
-
-
-def _save(content: dict[str, Any], path: Path) -> None:
-    with path.open("wb") as file:
-        torch.save(content, file)
+    torch_file.write(path, content)
 
 
 def replay(path: Path, device: Device | None = None) -> Replay:

@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-import torch
 from rich.console import Console
 
 from mdpseg import files, ranks, torch_file
@@ -108,13 +107,8 @@ class RunFolder:
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
         """Writes last.ckpt, whole or not at all; the one before becomes previous.ckpt."""
-
-        def write(temporary: Path) -> None:
-            with temporary.open("wb") as file:  # through Python, whose errors say what is wrong with the disk
-                torch.save(state, file)
-
         if self.writes:
-            write_whole(self.checkpoint, write, keep=self.earlier_checkpoint)
+            torch_file.write(self.checkpoint, state, keep=self.earlier_checkpoint)
 
     def load_checkpoint(self) -> dict[str, Any] | None:
         """Reads last.ckpt (tensors, numbers and names only), or previous.ckpt where that is damaged; None: neither is.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mdpseg.export.resnet import DEEP_STEM, PLAIN, plain_state, write_torch
+from mdpseg import torch_file
+from mdpseg.export.resnet import DEEP_STEM, PLAIN, plain_state
 from mdpseg.export.source import Source
 
 # MMSegmentation has no option for the widths of the others
@@ -25,7 +26,7 @@ def write(source: Source, path: Path, part: str) -> str:
         "meta": {"made_by": "mdpseg", **source.pixels()},
         "state_dict": {f"backbone.{_mm_name(key, deep)}": tensor for key, tensor in state.items()},
     }
-    write_torch(path, content)
+    torch_file.write(path, content)
     mean, std = ([round(255 * value, 3) for value in source.pixels()[key]] for key in ("mean", "std"))
     strides, dilations = {
         8: ((1, 2, 1, 1), (1, 1, 2, 4)),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
@@ -230,9 +229,3 @@ def _session(path: Path) -> InferenceSession:
     options.log_severity_level = 4  # what it raises says it, too
     options.intra_op_num_threads = torch.get_num_threads()
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def read_metadata(path: Path) -> dict[str, Any]:
-    """What a graph says of itself: network, pixels, head, classes."""
-    found = _session(path).get_modelmeta().custom_metadata_map
-    return {name: value if name == "made_by" else json.loads(value) for name, value in found.items()}

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-
-import torch
 from torch import Tensor
 
 from mdpseg.errors import UserError
 from mdpseg.export.source import Source
-from mdpseg.files import write_whole
 
 # timm's names of the networks that torchvision has too
 PLAIN = (
@@ -49,13 +44,3 @@ def plain_state(source: Source, target: str, allowed: tuple[str, ...]) -> dict[s
             "does not dilate, such as fpn, or with resnet50."
         )
     return state
-
-
-def write_torch(path: Path, content: Mapping[str, object]) -> None:
-    """As ``torch.save``, which given a path takes no name without a suffix."""
-
-    def save(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            torch.save(content, file)
-
-    write_whole(path, save)

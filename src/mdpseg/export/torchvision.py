@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mdpseg.export.resnet import PLAIN, plain_state, write_torch
+from mdpseg import torch_file
+from mdpseg.export.resnet import PLAIN, plain_state
 from mdpseg.export.source import Source
 
 
@@ -15,7 +16,7 @@ def write(source: Source, path: Path, part: str) -> str:
         UserError: torchvision has no such network, or does not dilate it.
     """
     state = plain_state(source, "torchvision", PLAIN)
-    write_torch(path, state)
+    torch_file.write(path, state)
     name = source.encoder.split(".")[0]
     dilated = {
         8: "replace_stride_with_dilation=[False, True, True]",

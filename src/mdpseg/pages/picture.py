@@ -12,10 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 
-def data_uri(picture: Tensor, quality: int = 80) -> str:
+def data_uri(picture: Tensor) -> str:
     """A picture uint8 [3, H, W] as a JPEG inside a URI."""
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(picture.permute(1, 2, 0).cpu().numpy())).save(buffer, "JPEG", quality=quality)
+    Image.fromarray(np.ascontiguousarray(picture.permute(1, 2, 0).cpu().numpy())).save(buffer, "JPEG", quality=80)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 

@@ -9,24 +9,26 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from mdpseg.data.loader import Reader
 from mdpseg.data.readers.decode import decode_photograph, read_bytes
+from mdpseg.data.readers.header import kind_of
 from mdpseg.data.readers.pairs import PairReader
 from mdpseg.data.readers.unlabelled import Unlabelled
 from mdpseg.data.shards.index import NAME, Index, Member, Row, Shard, parse
+from mdpseg.data.workers import in_order
 from mdpseg.errors import UserError, printable
 from mdpseg.files import make_folder, remove_temporaries, write_text, write_whole
 
+_ENDINGS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
 STATE = "packing.json"  # in a folder whose packing is not finished: whose it is
 
 
@@ -175,36 +177,17 @@ def _shard_name(number: int) -> str:
     return f"shard-{number:06}.tar"
 
 
-class _Images(Dataset[Packed | UserError]):
-    def __init__(self, reader: Reader) -> None:
-        self.reader = reader
-
-    def __getitem__(self, index: int) -> Packed | UserError:
-        try:
-            return _pack_one(self.reader, index)
-        except UserError as error:
-            return error
-
-
 def _pack_one(reader: Reader, index: int) -> Packed:
     sample = reader[index]
     mask = _png(sample.mask) if reader.label_set else None
     files = reader.paths(index) if isinstance(reader, PairReader | Unlabelled) else ()
     if files:
         content = read_bytes(files[0], reader.name)
-        ending = _ending(content)
+        ending = _ENDINGS.get(kind_of(content) or "")
         # what the reader made of it may be more than the file: then the pixels are packed
         if ending and torch.equal(decode_photograph(content, files[0], reader.name), sample.image):
             return Packed(sample.id, ending, content, mask)
     return Packed(sample.id, "png", _png(sample.image.permute(1, 2, 0)), mask)
-
-
-def _ending(content: bytes) -> str | None:
-    if content.startswith(b"\xff\xd8"):
-        return "jpg"
-    if content.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    return "webp" if content.startswith(b"RIFF") and content[8:12] == b"WEBP" else None
 
 
 def _png(pixels: Tensor) -> bytes:
@@ -216,23 +199,9 @@ def _png(pixels: Tensor) -> bytes:
 def _read(reader: Reader, start: int, workers: int) -> Iterator[Packed]:
     """The images from number ``start`` on, in their order, with progress on stderr."""
     console = Console(stderr=True)
-    loader: DataLoader[Any] = DataLoader(
-        _Images(reader),
-        batch_size=None,
-        sampler=range(start, len(reader)),
-        num_workers=workers,
-        collate_fn=_as_it_is,
-        generator=torch.Generator(),
-    )
-    left = len(reader) - start
-    for packed in track(loader, printable(reader.name), left, console=console, disable=not console.is_terminal):
-        if isinstance(packed, UserError):
-            raise packed
-        yield packed
-
-
-def _as_it_is(packed: Any) -> Any:
-    return packed
+    left = range(start, len(reader))
+    images = in_order(partial(_pack_one, reader), left, workers)
+    yield from track(images, printable(reader.name), len(left), console=console, disable=not console.is_terminal)
 
 
 def _shards(images: Iterator[Packed], most: int) -> Iterator[list[Packed]]:
