@@ -8,7 +8,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from hypothesis import settings
 
 import mdpseg
 from mdpseg import cli
+from mdpseg.engine.curves import draw_curves
 from tests import tiny
 
 torch.set_num_threads(1)
@@ -41,17 +43,27 @@ def without_curves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mdpseg.engine.loop.draw_curves", lambda run: None)
 
 
+@contextmanager
+def with_curves() -> Iterator[None]:
+    """Whichever test asks first for a run that is shared."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mdpseg.engine.loop.draw_curves", draw_curves)
+        yield
+
+
 @pytest.fixture(scope="session")
 def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished tiny pretraining on two toy worlds; read only."""
-    return mdpseg.pretrain(tiny.pretraining(tmp_path_factory.mktemp("pretrained") / "run")).out
+    with with_curves():
+        return mdpseg.pretrain(tiny.pretraining(tmp_path_factory.mktemp("pretrained") / "run")).out
 
 
 @pytest.fixture(scope="session")
 def finetuned(tmp_path_factory: pytest.TempPathFactory, pretrained: Path) -> Path:
     """The folder of a finished tiny fine-tuning on the third world; read only."""
     out = tmp_path_factory.mktemp("finetuned") / "run"
-    return mdpseg.finetune(tiny.finetuning(out, init=str(pretrained / "weights.safetensors"), network=None)).out
+    with with_curves():
+        return mdpseg.finetune(tiny.finetuning(out, init=str(pretrained / "weights.safetensors"), network=None)).out
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import typer
 
 from mdpseg.class_commands import app as classes
 from mdpseg.data.commands import app as data
-from mdpseg.errors import LACK_OF_MEMORY, UserError, is_lack_of_memory
+from mdpseg.errors import LACK_OF_MEMORY, UserError, is_lack_of_memory, printable
 from mdpseg.tables.commands import app as tables
 
 app = typer.Typer(
@@ -225,7 +225,7 @@ def main() -> None:
     except OSError as error:
         if debug or not error.filename:
             raise
-        print(f"mdpseg: {error.filename!s:.200}: {error.strerror}.", file=sys.stderr)
+        print(f"mdpseg: {printable(str(error.filename)):.200}: {error.strerror}.", file=sys.stderr)
         sys.exit(2)
     except (MemoryError, RuntimeError) as error:
         if debug or not is_lack_of_memory(error):

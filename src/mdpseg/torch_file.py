@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -31,27 +31,26 @@ def read(path: Path) -> Any:
 
     Raises:
         ValueError: the file is damaged or no such file; says in a few words what is wrong.
-        PermissionError, MemoryError: as they are.
+        OSError, MemoryError: as they are, where it cannot be opened or takes too much.
     """
     fault = ""
-    try:
-        fault = _fault_of_archive(path)
-        if fault:
-            raise ValueError(fault)
-        with (
-            path.open("rb") as file,  # a path's ending would make newer torch choose another reader
-            torch.serialization.safe_globals([argparse.Namespace]),  # plain names and values, as DINO's have
-        ):
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except (PermissionError, MemoryError):
-        raise
-    except Exception as error:  # whatever a damaged archive makes of its readers
-        raise ValueError(fault or type(error).__name__) from error
+    with path.open("rb") as file:  # a path's ending would make newer torch choose another reader
+        try:
+            fault = _fault_of_archive(file)
+            if fault:
+                raise ValueError(fault)
+            file.seek(0)
+            with torch.serialization.safe_globals([argparse.Namespace]):  # plain names and values, as DINO's have
+                return torch.load(file, map_location="cpu", weights_only=True)
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever a damaged archive makes of its readers
+            raise ValueError(fault or type(error).__name__) from error
 
 
-def _fault_of_archive(path: Path) -> str:
+def _fault_of_archive(file: IO[bytes]) -> str:
     """What keeps a zip file from being read, in a few words; empty where nothing does."""
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(file) as archive:
         # torch.save stores plainly; what is packed could grow a thousandfold.
         if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
             return "compressed"

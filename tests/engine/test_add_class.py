@@ -3,7 +3,7 @@ import shutil
 import numpy as np
 import pytest
 import yaml
-from PIL import Image
+from PIL import ExifTags, Image
 from safetensors.torch import load_file
 
 from mdpseg.data.readers.decode import read_ids
@@ -102,6 +102,18 @@ def test_palette_masks_count_by_index(pretrained, cups, tmp_path, mdpseg_command
         options = ["--examples", f"{cups}/images/0.jpg:{cups}/{name}", "--out", tmp_path / name.replace("/", "-")]
         assert mdpseg_command("classes", "add", pretrained, "mug", *options)[0] == 0
     assert same(load_file(tmp_path / "palette.png"), load_file(tmp_path / "masks-0.png"))
+
+
+def test_a_mask_that_is_to_be_turned_is_turned_whole(pretrained, cups, tmp_path, mdpseg_command):
+    mask = Image.open(cups / "masks" / "0.png").convert("L").point(lambda value: 255 * (value > 0))
+    layer = Image.merge("LA", (Image.new("L", mask.size, 255), mask))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # lies on its left side in the file
+    layer.transpose(Image.Transpose.ROTATE_90).save(cups / "lies.png", exif=exif)
+    for name in ("lies.png", "masks/0.png"):
+        options = ["--examples", f"{cups}/images/0.jpg:{cups}/{name}", "--out", tmp_path / name.replace("/", "-")]
+        assert mdpseg_command("classes", "add", pretrained, "mug", *options)[0] == 0
+    assert same(load_file(tmp_path / "lies.png"), load_file(tmp_path / "masks-0.png"))
 
 
 def test_what_is_transparent_is_not_marked(pretrained, cups, tmp_path, mdpseg_command):

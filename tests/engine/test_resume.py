@@ -337,7 +337,15 @@ def test_a_finished_run_takes_up_no_setting_of_training_and_keeps_its_recipe(tmp
     with pytest.raises(UserError, match=r"done all of its 3 iterations, so it cannot take up optim\.lr"):
         run("finetune", content, "resume=true", "optim.lr=0.5")
     assert (tmp_path / "run" / "recipe.yaml").read_text() == recipe_before
-    run("finetune", content, "resume=true", "eval.flip=true", "workers=0")
+    run("finetune", content, "resume=true", "eval.flip=true", "workers=0", "on_bad_file=skip")
+
+
+def test_a_run_that_was_stopped_may_end_where_it_is(tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    stopped("pretrain", out, monkeypatch)
+    run("pretrain", recipe("pretrain", out), "resume=true", "iterations=2")
+    assert (out / "weights.safetensors").is_file()
+    assert yaml.safe_load((out / "recipe.yaml").read_text())["iterations"] == 2
 
 
 def test_other_classes_are_refused(tmp_path):

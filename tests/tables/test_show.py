@@ -132,9 +132,10 @@ def test_a_picture_that_fails_leaves_the_old_one(measured, tmp_path, monkeypatch
 
 
 def test_results_that_are_not_there_are_not_taken_for_nothing_measured(tmp_path, mdpseg_command):
-    code, _, err = mdpseg_command("tables", "show", "--results", tmp_path / "nope.csv")
-    assert code == 2
-    assert "No results at" in err
+    for command in ("show", "list"):
+        code, _, err = mdpseg_command("tables", command, "--results", tmp_path / "nope.csv")
+        assert code == 2
+        assert "No results at" in err
 
 
 def test_the_command(measured, tmp_path, mdpseg_command):

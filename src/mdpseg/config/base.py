@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Side = Annotated[int, Field(ge=1, le=2**15)]  # in pixels
-Rate = Annotated[float, Field(gt=0, le=1e6)]
+AboveZero = Annotated[float, Field(gt=0, le=1e9)]
 Temperature = Annotated[float, Field(ge=1e-4, le=100)]
 
 
@@ -43,12 +43,16 @@ class Settings(BaseModel):
         for name, value in given.items() if isinstance(given, dict) else ():
             kinds = _kinds(cls.model_fields[name].annotation) if name in cls.model_fields else set()
             if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
-                raise ValueError(f"{name} is {str(value).lower()}; expected a number")
+                raise ValueError(
+                    f"{name} is {str(value).lower()}; expected a number{' or null' if type(None) in kinds else ''}"
+                )
         return given
 
 
 def _kinds(annotation: Any) -> set[type]:
-    """The types that an annotation is made of."""
+    """The types that an annotation is made of; of a list's items nothing."""
+    if get_origin(annotation) in (list, tuple):
+        return set()
     parts = get_args(annotation)
     if not parts:
         return {annotation} if isinstance(annotation, type) else set()

@@ -15,7 +15,9 @@ from mdpseg.config.readers import TiffConfig
 class EvalConfig(Settings):
     """How a network is judged: always at the labels' original resolution."""
 
-    window: Side | None = Field(None, description="Side of the sliding window in pixels; default: whole image.")
+    window: Side | None = Field(
+        None, description="Side of the sliding window in pixels; default: whole image (over 8.4 megapixels: blocks)."
+    )
     stride: Side | None = Field(None, description="Step of the window; default: 2/3 of it.")
     flip: bool = Field(False, description="Average with the mirrored image.")
     scales: list[Annotated[float, Field(gt=0, le=8)]] = Field(

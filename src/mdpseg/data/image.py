@@ -57,7 +57,7 @@ def as_pixels(image: ImageLike, bands: Bands | None = None) -> Tensor:
         if image.width * image.height > MOST_PIXELS:
             raise UserError(f"The image has {image.width}x{image.height} pixels; at most {MOST_PIXELS} are taken.")
         pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)  # [3, H, W]
-        return _upright(pixels, image)
+        return upright(pixels, image)
     if isinstance(image, np.ndarray):
         return _from_array(image)
     raise UserError(
@@ -90,7 +90,7 @@ def _from_file(path: Path, bands: Bands) -> Tensor:
         pixels = decode_photograph(content, path, "image")
         try:
             with Image.open(io.BytesIO(content)) as picture:
-                return _upright(pixels, picture)
+                return upright(pixels, picture)
         except DAMAGE_BESIDE:
             return pixels.contiguous()
     try:
@@ -103,7 +103,8 @@ def _from_file(path: Path, bands: Bands) -> Tensor:
         raise BadFileError("image", path, error.kind, error.wrong, todo) from None
 
 
-def _upright(pixels: Tensor, picture: Image.Image) -> Tensor:
+def upright(pixels: Tensor, picture: Image.Image) -> Tensor:
+    """Pixels [C, H, W], as they lie in the file, turned as the picture's EXIF says; damaged EXIF says nothing."""
     try:
         turn = _UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
     except DAMAGE_BESIDE:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mdpseg import weights
-from mdpseg.data.image import as_pixels
+from mdpseg.data.image import as_pixels, upright
 from mdpseg.data.readers.decode import IMAGE_SUFFIXES
 from mdpseg.data.readers.tiff import TIFF_SUFFIXES
 from mdpseg.errors import UserError
@@ -91,9 +91,10 @@ def _region(path: Path) -> NDArray[np.bool_]:
     with Image.open(path) as picture:
         if picture.format != "PNG":
             raise UserError(f"{path} is a {picture.format} file; masks must be PNG, which keeps 0 exactly.")
-        values = torch.from_numpy(np.array(picture))[None] if picture.mode == "P" else pixels
-        marked: NDArray[np.bool_] = (values != 0).any(0).numpy()
-        return marked & (np.array(picture.convert("RGBA"))[..., 3] > 0)
+        alpha = torch.from_numpy(np.array(picture.convert("RGBA").getchannel("A")))[None]  # [1, H, W]
+        values = upright(torch.from_numpy(np.array(picture))[None], picture) if picture.mode == "P" else pixels
+        marked = (values != 0).any(0) & (upright(alpha, picture)[0] > 0)
+    return marked.numpy()
 
 
 def _pairs(example: str) -> list[tuple[Path, Path]]:

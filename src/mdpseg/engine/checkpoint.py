@@ -15,8 +15,8 @@ from mdpseg.errors import UserError
 # The names of all classes, and how many images each dataset has.
 DataKey: TypeAlias = tuple[list[str], list[int]]
 
-_FORMAT = 3
-_OF_EVALUATION = ("val", "eval", "evaluate_at")  # is done again where a finished run is resumed
+_FORMAT = 4
+_OF_STEPS = ("method", "optim", "augment", "sampling", "sampling_alpha", "precision")  # nothing, where no step is left
 _FIXED = ("seed", "batch_size", "optim.optimiser", "method.objective")
 
 
@@ -77,7 +77,7 @@ def restore(
     recipe = _flat(config.model_dump(mode="json"))
     _check_same_run(state, recipe, data, config)
     changed = _changed(state, recipe)
-    in_vain = [name for name in changed if name.split(".")[0] not in _OF_EVALUATION]
+    in_vain = [name for name in changed if name.split(".")[0] in _OF_STEPS and name in state["recipe"]]
     if in_vain and state["step"] == config.iterations:
         raise UserError(
             f"The run in {config.out} has done all of its {config.iterations} iterations, so it cannot take up "

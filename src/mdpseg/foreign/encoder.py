@@ -74,7 +74,7 @@ def load_encoder(network: SegmentationNetwork, path: Path, allow_partial: bool =
     if refusal and not (allow_partial and found.loaded):
         raise UserError(
             f"{path} does not fit encoder {name}: {refusal}. {found.report()}. Set network.encoder to the file's "
-            "architecture, or init_allow_partial=true to start from what there is."
+            f"architecture{', or init_allow_partial=true to start from what there is' if found.loaded else ''}."
         )
     _refuse_other_numbers(found.loaded, model.state_dict(), path)
     model.load_state_dict(found.loaded, strict=False)

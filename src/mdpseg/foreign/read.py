@@ -14,9 +14,9 @@ from torch import Tensor
 from mdpseg import torch_file, weights
 from mdpseg.errors import UserError
 
-# Where libraries keep the network inside a checkpoint; DINO's teacher is what it is meant to be used for.
 _DEEPEST = 8  # dicts within dicts
 _MOST_TENSORS = 20_000
+# Where libraries keep the network inside a checkpoint; DINO's teacher is what it is meant to be used for.
 _INSIDE = ("state_dict", "teacher", "model", "student", "module", "backbone")
 
 

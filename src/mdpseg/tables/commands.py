@@ -29,7 +29,7 @@ def list_rows(
     from mdpseg.tables.listing import listing
     from mdpseg.tables.preset import load_preset
 
-    Console().print(listing(_chosen(tables, rows), load_preset(preset), results))
+    Console().print(listing(_chosen(tables, rows), load_preset(preset), _there(results)))
 
 
 @app.command()
@@ -37,7 +37,8 @@ def run(
     tables: Tables = None,
     rows: Rows = None,
     preset: PresetName = "small",
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 to N - 1.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 3,
+    first_seed: Annotated[int, typer.Option(min=0, help="The first of them; the others follow it.")] = 0,
     processes: Annotated[int, typer.Option(min=1, help="Runs at a time; the cores are shared out among them.")] = 1,
     data_root: Annotated[Path, typer.Option(help="Where the preset's dataset paths start.")] = Path("data"),
     runs: Annotated[Path, typer.Option(help="Folder for the runs.")] = Path("runs/tables"),
@@ -61,7 +62,8 @@ def run(
             typer.echo("Nothing was started; --start runs them here.")
             return
     place = Place(runs, results, data_root)
-    count = run_cells(list(cells_of(chosen, setting, range(seeds))), place, processes, typer.echo)
+    cells = list(cells_of(chosen, setting, range(first_seed, first_seed + seeds)))
+    count = run_cells(cells, place, processes, typer.echo)
     typer.echo(f"{count} cells were run; the results are in {results}.")
 
 
@@ -75,13 +77,19 @@ def show(
     report: Annotated[Path | None, typer.Option(help="Also write the page with the conclusions here.")] = None,
 ) -> None:
     """Print published and measured side by side, with mean and 95 % interval over seeds."""
-    from mdpseg.errors import UserError
     from mdpseg.tables.preset import load_preset
     from mdpseg.tables.show import show_tables
 
+    typer.echo(show_tables(_chosen(tables, rows), load_preset(preset), _there(results), out, report))
+
+
+def _there(results: Path) -> Path:
+    """The results file, which may be missing only where nobody named it."""
+    from mdpseg.errors import UserError
+
     if results != RESULTS and not results.is_file():
         raise UserError(f"No results at {results}; give the CSV file that `mdpseg tables run` wrote to.")
-    typer.echo(show_tables(_chosen(tables, rows), load_preset(preset), results, out, report))
+    return results
 
 
 def _chosen(tables: list[str] | None, ids: list[str] | None) -> list[Row]:
