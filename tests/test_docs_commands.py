@@ -21,6 +21,7 @@ from PIL import Image
 import mdpseg
 from mdpseg.data.download.get import MIRROR
 from tests import tiny, web_server
+from tests.conftest import with_curves
 from tests.data.download.test_get import published, tar
 from tests.documents import BLOCKS, DOCUMENTS, ROOT, mdpseg_arguments, shell_commands
 from tests.engine.test_replay import break_weights
@@ -180,6 +181,7 @@ def test_the_commands_of_a_page(page, tmp_path, monkeypatch, mdpseg_command, run
     recipes = write_recipes(blocks)
     make_data("photos", *recipes, *(block.text for block in blocks if block.language == "bash"))
     with ExitStack() as stack:
+        stack.enter_context(with_curves())  # some pages show them
         reader = Reader(page, mdpseg_command, stack, tmp_path)
         for place, kind in GIVEN.get(page.name, {}).items():
             Path(place).parent.mkdir(parents=True, exist_ok=True)
