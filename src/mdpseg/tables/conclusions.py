@@ -113,7 +113,7 @@ BEYOND = (
     ),
     Conclusion(
         "F-ii",
-        "Our setting beats the supervised and the multi-head baseline, tuned with the same effort.",
+        "Our setting beats the supervised and the multi-head baseline.",
         _both(("F4", "F1"), ("F4", "F2")),
     ),
     Conclusion(
