@@ -90,9 +90,10 @@ class RegionBank(nn.Module):
         if len(regions) != len(classes):
             raise ValueError(f"{len(regions)} regions came with {len(classes)} classes; expected one class each.")
         classes = classes.long()
-        if classes.is_cpu and bool(((classes < 0) | (classes >= self.num_classes)).any()):
+        if classes.is_cpu:
             outside = classes[(classes < 0) | (classes >= self.num_classes)]
-            raise ValueError(f"A region has class {int(outside[0])}; expected 0 to {self.num_classes - 1}.")
+            if len(outside):
+                raise ValueError(f"A region has class {int(outside[0])}; expected 0 to {self.num_classes - 1}.")
         if self.policy == "fifo":
             regions, classes = regions[-self.ring :], classes[-self.ring :]
             slots = (self.position + torch.arange(len(classes), device=classes.device)) % self.ring

@@ -30,22 +30,21 @@ def read(path: Path) -> Any:
     """What ``torch.save`` wrote to ``path``, on the CPU.
 
     Raises:
-        ValueError: the file is damaged or no such file; says in a few words what is wrong.
+        ValueError: the file is damaged or of another kind; says in a few words what is wrong.
         OSError, MemoryError: as they are, where it cannot be opened or takes too much.
     """
-    fault = ""
     with path.open("rb") as file:  # a path's ending would make newer torch choose another reader
         try:
             fault = _fault_of_archive(file)
-            if fault:
-                raise ValueError(fault)
-            file.seek(0)
-            with torch.serialization.safe_globals([argparse.Namespace]):  # plain names and values, as DINO's have
-                return torch.load(file, map_location="cpu", weights_only=True)
+            if not fault:
+                file.seek(0)
+                with torch.serialization.safe_globals([argparse.Namespace]):  # plain names and values, as DINO's have
+                    return torch.load(file, map_location="cpu", weights_only=True)
         except MemoryError:
             raise
         except Exception as error:  # whatever a damaged archive makes of its readers
-            raise ValueError(fault or type(error).__name__) from error
+            raise ValueError(type(error).__name__) from error
+    raise ValueError(fault)
 
 
 def _fault_of_archive(file: IO[bytes]) -> str:

@@ -205,13 +205,22 @@ def test_one_message_and_nothing_half_written(case, tmp_path, mdpseg_command):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", [missing_folder, weights_that_are_a_pickle], ids=lambda case: case.__name__)
+@pytest.mark.parametrize(
+    "case", [missing_folder, truncated_jpeg, wrong_key, weights_that_are_a_pickle], ids=lambda case: case.__name__
+)
 def test_the_same_in_a_process_of_its_own(case, tmp_path):
     arguments, expected = case(tmp_path)
     done = tiny.command(*arguments)
     check((done.returncode, done.stdout, done.stderr), *expected)
     assert done.stdout == ""
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_process_of_its_own_without_a_recipe(tmp_path):
+    done = tiny.command("pretrain", tmp_path / "none.yaml")
+    check((done.returncode, done.stdout, done.stderr), "none.yaml")
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.slow

@@ -251,8 +251,13 @@ def test_nothing_at_all_is_refused_in_any_case(tmp_path):
         (lambda tensor: tensor.long(), "as int64"),
         (lambda tensor: tensor.to(torch.complex64), "as complex64"),
         (lambda tensor: tensor * torch.nan, "not finite"),
+        pytest.param(
+            lambda tensor: torch.zeros(tensor.shape, dtype=torch.uint8).view(torch.float4_e2m1fn_x2),
+            "as float4",
+            marks=pytest.mark.skipif(not hasattr(torch, "float4_e2m1fn_x2"), reason="this torch has no such numbers"),
+        ),
     ],
-    ids=["meta", "sparse", "integers", "complex", "nan"],
+    ids=["meta", "sparse", "integers", "complex", "nan", "4 bits"],
 )
 def test_tensors_that_are_no_weights_are_refused(change, said, tmp_path):
     state = torchvision.models.resnet18().state_dict()

@@ -77,6 +77,14 @@ def test_a_line_tells_the_code_that_was_loaded_also_if_something_is_committed_me
     run._commit.cache_clear()
 
 
+def test_a_cell_run_from_nothing_gives_the_same_figures(tmp_path):
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        run_cells(cells("A2"), place(folder), 1, lambda line: None)
+    a, b = scores(tmp_path / "a/results.csv"), scores(tmp_path / "b/results.csv")
+    assert a == b
+    assert len(a) == 2
+
+
 def test_groups_leave_out_what_is_finished(tmp_path):
     wanted = cells("A2", "D3", "E7", seeds=(0, 1))
     groups = unfinished_groups(wanted, place(tmp_path))
