@@ -170,7 +170,7 @@ def test_class_names_are_no_markup(finetuned, tmp_path):
 
     from rich.console import Console
 
-    from mdpseg.engine.evaluate import Scores
+    from mdpseg.engine.scores import Scores
 
     buffer = StringIO()
     Console(file=buffer).print(Scores(0.5, 0.5, {"[/x]": 0.5, "[bold]": None}, 3).table())

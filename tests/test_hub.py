@@ -78,6 +78,9 @@ def test_results_stand_in_the_order_of_their_iterations(finetuned, tmp_path):
     (run / "scores-copy.json").touch()  # by hand: of no iteration
     rows = section(HubNetwork.from_run(run).card, "Results").strip().splitlines()[2:]
     assert [row.split()[1] for row in rows] == ["3", "800", "2000", "6000", "10000"]
+    (run / "scores-800.json").write_text("{}")
+    with pytest.raises(UserError, match=r"scores-800\.json does not hold the scores"):
+        HubNetwork.from_run(run)
 
 
 def test_what_nobody_stated_is_not_stated(finetuned, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import yaml
 
 from mdpseg import weights, yaml_text
 from mdpseg.engine.history import history_of, own_stage, stage_data
+from mdpseg.engine.scores import read_scores
 from mdpseg.errors import UserError, printable
 from mdpseg.history import History, StageData
 
@@ -169,14 +169,10 @@ def _licence(line: str) -> tuple[str, str]:
 
 
 def _results(run: Path) -> str:
-    rows = []
-    found = {file.stem.removeprefix("scores-"): file for file in run.glob("scores-*.json")}
-    for iteration in sorted(filter(str.isdecimal, found), key=int):
-        scores = json.loads(found[iteration].read_text(encoding="utf-8"))
-        rows.append(
-            f"| {iteration} | {100 * scores['mean_iou']:.2f} | {100 * scores['pixel_accuracy']:.2f} "
-            f"| {scores['images']} |"
-        )
+    rows = [
+        f"| {step} | {100 * scores.mean_iou:.2f} | {100 * scores.pixel_accuracy:.2f} | {scores.images} |"
+        for step, scores in read_scores(run).items()
+    ]
     if not rows:
         return "Not evaluated."
     return "| iteration | mIoU % | pixel accuracy % | images |\n|---|---|---|---|\n" + "\n".join(rows)

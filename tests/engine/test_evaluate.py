@@ -8,7 +8,7 @@ import torch
 import mdpseg
 from mdpseg.config import EvalConfig, EvaluateConfig
 from mdpseg.data.readers.pairs import Sample
-from mdpseg.engine.evaluate import Scores, score_network
+from mdpseg.engine.evaluate import score_network
 from mdpseg.engine.runtime import make_fabric
 from mdpseg.errors import UserError
 from tests import tiny
@@ -105,16 +105,6 @@ def test_evaluate_gives_what_the_fine_tuning_wrote(finetuned, tmp_path):
     assert json.loads((tmp_path / "deep" / "scores.json").read_text()) == json.loads(json.dumps(asdict(scores)))
     assert mdpseg.evaluate(EvaluateConfig.model_validate({**config, "out": None, "eval": {"flip": True}})).images == 2
     assert mdpseg.evaluate(config, ["dataset.count=1"]).images == 1
-
-
-def test_the_table_shows_every_class_and_the_means():
-    from rich.console import Console
-
-    console = Console(width=80, record=True, quiet=False, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(Scores(0.5, 0.75, {"road": 0.253, "sky": None}, 3).table())
-    text = console.export_text()
-    for part in ("road", "25.3", "sky", "absent", "mIoU", "50.00", "pixel accuracy", "75.00"):
-        assert part in text
 
 
 def test_in_bfloat16(finetuned):

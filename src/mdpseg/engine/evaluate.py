@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from rich.markup import escape
-from rich.table import Table
 
 from mdpseg import ranks, weights
 from mdpseg.config import EvalConfig, EvaluateConfig
@@ -22,60 +18,12 @@ from mdpseg.data.workers import in_order, leave_signals_to_the_run
 from mdpseg.engine.inference import class_ids
 from mdpseg.engine.quick_inference import quick_inference
 from mdpseg.engine.runtime import make_fabric
+from mdpseg.engine.scores import Scores, write_scores
 from mdpseg.errors import UserError
-from mdpseg.files import make_folder, write_text
+from mdpseg.files import make_folder
 from mdpseg.metrics import ConfusionMatrix
 from mdpseg.network import SegmentationNetwork
 from mdpseg.recipe import load
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Result of an evaluation; all figures from 0 to 1.
-
-    Attributes:
-        mean_iou: over the classes that occur in the targets.
-        pixel_accuracy: share of labelled pixels predicted right.
-        class_iou: class name -> IoU, None for a class that does not occur.
-        images: how many images were judged.
-    """
-
-    mean_iou: float
-    pixel_accuracy: float
-    class_iou: dict[str, float | None]
-    images: int
-
-    def table(self) -> Table:
-        """Per-class IoU and the means, in per cent."""
-        table = Table("class", "IoU %")
-        for name, iou in self.class_iou.items():
-            table.add_row(escape(name), "absent" if iou is None else f"{iou:.1%}".rstrip("%"))
-        table.add_section()
-        table.add_row("mIoU", f"{100 * self.mean_iou:.2f}", style="bold")
-        table.add_row("pixel accuracy", f"{100 * self.pixel_accuracy:.2f}")
-        return table
-
-
-def write_scores(path: Path, scores: Scores) -> None:
-    """Writes scores as JSON, whole or not at all."""
-    write_text(path, json.dumps(asdict(scores), indent=1) + "\n")
-
-
-def earlier_scores(folder: Path) -> dict[int, Scores]:
-    """The scores of a run's own evaluations: step -> scores.
-
-    Raises:
-        UserError: one of the files does not hold scores.
-    """
-    steps = {file.stem.removeprefix("scores-"): file for file in folder.glob("scores-*.json")}
-    found = {}
-    for step, file in steps.items():
-        if step.isdecimal():
-            try:
-                found[int(step)] = Scores(**json.loads(file.read_text(encoding="utf-8")))
-            except (OSError, ValueError, TypeError, RecursionError):
-                raise UserError(f"{file} does not hold the scores of an evaluation; remove it.") from None
-    return dict(sorted(found.items()))
 
 
 @torch.no_grad()

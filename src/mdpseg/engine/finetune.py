@@ -14,7 +14,7 @@ from mdpseg.data.bad_files import BadFiles
 from mdpseg.data.draws import Draws
 from mdpseg.data.open import label_space_of, open_dataset
 from mdpseg.engine.batch_norm import refuse_lone_values
-from mdpseg.engine.evaluate import Scores, earlier_scores, score_network, write_scores
+from mdpseg.engine.evaluate import score_network
 from mdpseg.engine.history import history_of
 from mdpseg.engine.loop import train
 from mdpseg.engine.pictures import draw_predictions
@@ -23,6 +23,7 @@ from mdpseg.engine.random_state import seed_everything
 from mdpseg.engine.readme import finetune_readme
 from mdpseg.engine.run_folder import open_run
 from mdpseg.engine.runtime import launch, make_training_fabric, rank_of
+from mdpseg.engine.scores import Scores, read_scores, write_scores
 from mdpseg.errors import UserError
 from mdpseg.files import write_text
 from mdpseg.first_stage import start_network
@@ -92,7 +93,7 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
             if run.writes:
                 write_scores(run.path / f"scores-{step}.json", scores[step])
 
-        earlier = earlier_scores(run.path) if config.resume else {}
+        earlier = read_scores(run.path) if config.resume else {}
         if config.classifier == "prototypes" and not (config.resume and run.checkpoint.exists()):
             bad_files = BadFiles.of_run(config.on_bad_file, [reader], run.path, run.log_from_any)
             temperature = config.classifier_temperature

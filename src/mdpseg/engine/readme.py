@@ -9,7 +9,7 @@ import torch
 import mdpseg
 from mdpseg.config import FinetuneConfig, PretrainConfig, RunConfig
 from mdpseg.data.loader import Reader
-from mdpseg.engine.evaluate import Scores
+from mdpseg.engine.scores import Scores
 from mdpseg.label_space import LabelSpace
 
 _FILES = """## Files

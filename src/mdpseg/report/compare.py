@@ -34,7 +34,7 @@ def _repeated(runs: list[Run]) -> Repetitions:
     steps = sorted(set.intersection(*({*run.scores} for run in runs)))
     figures = {}
     for step in steps:
-        found = estimate([run.scores[step]["mean_iou"] for run in runs])
+        found = estimate([run.scores[step].mean_iou for run in runs])
         assert found is not None  # there are runs
         figures[step] = found
     return Repetitions(runs, figures)

@@ -67,8 +67,8 @@ def _overview(runs: Sequence[Run]) -> str:
             f"{last[-1][0]:.0f} of {run.config.iterations}" if last else f"0 of {run.config.iterations}",
             run.config.init,
             f"{last[-1][1]:.4g}" if last else "—",
-            f"{100 * scores['mean_iou']:.1f} %" if scores else "—",
-            f"{100 * scores['pixel_accuracy']:.1f} %" if scores else "—",
+            f"{100 * scores.mean_iou:.1f} %" if scores else "—",
+            f"{100 * scores.pixel_accuracy:.1f} %" if scores else "—",
             f"{run.speed:.1f} images/s" if run.speed else "—",
             f"{last[-1][0] * run.config.batch_size / run.speed / 60:.1f} min" if run.speed and last else "—",
         ]
@@ -79,7 +79,7 @@ def _overview(runs: Sequence[Run]) -> str:
     if len(runs) == 2:
         one, two = (run.last_scores for run in runs)
         if one and two:
-            ahead = 100 * (two["mean_iou"] - one["mean_iou"])
+            ahead = 100 * (two.mean_iou - one.mean_iou)
             rows.append(["second less first", "", f"{ahead:+.1f} % mIoU"])
     return _table(["", *(run.name for run in runs)], rows, "overview")
 
@@ -108,13 +108,13 @@ def _curves(runs: Sequence[Run], colours: Mapping[str, str]) -> str:
 
 def _class_bars(runs: Sequence[Run], colours: Mapping[str, str]) -> str:
     judged = [(run, run.last_scores) for run in runs if run.last_scores]
-    names = dict.fromkeys(name for _, scores in judged if scores for name in scores["class_iou"])
+    names = dict.fromkeys(name for _, scores in judged if scores for name in scores.class_iou)
     if not names:
         return ""
     rows = []
     for name in names:
         cells = []
-        values = [scores["class_iou"].get(name) if scores else None for _, scores in judged]
+        values = [scores.class_iou.get(name) if scores else None for _, scores in judged]
         for (run, _), value in zip(judged, values, strict=True):
             if value is None:
                 cells.append("<td>absent</td>")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pydantic import BaseModel
 
 from mdpseg.config import WITHOUT_EFFECT, FinetuneConfig, PretrainConfig
 from mdpseg.engine.run_folder import read_records
+from mdpseg.engine.scores import Scores, read_scores
 from mdpseg.errors import UserError, printable
 from mdpseg.recipe import flat, load_any
 
@@ -28,14 +28,14 @@ class Run:
         folder: where it lies.
         config: its recipe.
         records: the lines of metrics.jsonl.
-        scores: step -> the content of scores-STEP.json.
+        scores: step -> those of the evaluation after it.
     """
 
     name: str
     folder: Path
     config: PretrainConfig | FinetuneConfig
     records: list[dict[str, Any]]
-    scores: dict[int, dict[str, Any]]
+    scores: dict[int, Scores]
 
     @property
     def kind(self) -> str:
@@ -43,7 +43,7 @@ class Run:
         return "pretraining" if isinstance(self.config, PretrainConfig) else "fine-tuning"
 
     @property
-    def last_scores(self) -> dict[str, Any] | None:
+    def last_scores(self) -> Scores | None:
         """Those of the last evaluation."""
         return self.scores[max(self.scores)] if self.scores else None
 
@@ -83,28 +83,10 @@ def read_run(folder: Path, overrides: Sequence[str] = ()) -> Run:
         raise UserError(f"{folder} holds no recipe.yaml; give the folder of a pretraining or a fine-tuning.")
     config = load_any(recipe, _KINDS, overrides)
     assert isinstance(config, PretrainConfig | FinetuneConfig)
-    scores = {}
-    for file in folder.glob("scores-*.json"):
-        step = file.stem.removeprefix("scores-")
-        if step.isdigit():
-            scores[int(step)] = _scores(file)
     return Run(
         printable(folder.resolve().name),
         folder,
         config,
         read_records(folder / "metrics.jsonl"),
-        dict(sorted(scores.items())),
+        read_scores(folder),
     )
-
-
-def _scores(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {
-            "mean_iou": float(content["mean_iou"]),
-            "pixel_accuracy": float(content["pixel_accuracy"]),
-            "class_iou": {str(k): None if v is None else float(v) for k, v in content["class_iou"].items()},
-            "images": int(content["images"]),
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise UserError(f"{path} does not hold the scores of an evaluation; remove it, or repair it.") from None
