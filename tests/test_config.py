@@ -62,6 +62,7 @@ def test_an_evaluation_that_would_never_happen_is_refused(at):
     "settings, said",
     [
         ({"evaluate_at": [1.5]}, "1.5; expected a share"),
+        ({"evaluate_at": [0.5, True]}, "evaluate_at holds true; expected numbers"),
         ({"eval": {"stride": 64}}, "no window whose step it is"),
         ({"eval": {"scales": [75, 100]}}, "less than or equal to 8"),
         ({"seed": 10**23}, "seed"),
@@ -78,6 +79,7 @@ def test_values_that_mean_something_else(settings, said):
     [
         ({"augment": {"flip": True}}, "flip is true; expected a number"),
         ({"optim": {"clip": False}}, "clip is false; expected a number"),
+        ({"augment": {"scale": [True, 2]}}, "scale holds true; expected numbers"),
         ({"batch_size": True}, "batch_size is true"),
         ({"batch_size": 2**63}, "less than or equal to"),
         ({"augment": {"crop": 10**17}}, "less than or equal to"),

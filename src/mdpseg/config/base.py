@@ -41,19 +41,21 @@ class Settings(BaseModel):
     def _no_truth_for_a_number(cls, given: Any) -> Any:
         """Else ``flip: true`` would mean: always, and ``batch_size: yes``: one image."""
         for name, value in given.items() if isinstance(given, dict) else ():
-            kinds = _kinds(cls.model_fields[name].annotation) if name in cls.model_fields else set()
-            if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
-                raise ValueError(
-                    f"{name} is {str(value).lower()}; expected a number{' or null' if type(None) in kinds else ''}"
-                )
+            annotation = cls.model_fields[name].annotation if name in cls.model_fields else None
+            many = isinstance(value, list | tuple)
+            kinds = _kinds(annotation, of_items=many)
+            for one in value if many else (value,):
+                if isinstance(one, bool) and kinds & {int, float} and bool not in kinds:
+                    expected = "numbers" if many else f"a number{' or null' if type(None) in kinds else ''}"
+                    raise ValueError(f"{name} {'holds' if many else 'is'} {str(one).lower()}; expected {expected}")
         return given
 
 
-def _kinds(annotation: Any) -> set[type]:
-    """The types that an annotation is made of; of a list's items nothing."""
+def _kinds(annotation: Any, of_items: bool) -> set[type]:
+    """The types that an annotation is made of: those of a list's items, or those outside of lists."""
     if get_origin(annotation) in (list, tuple):
-        return set()
+        return {kind for part in get_args(annotation) for kind in _kinds(part, False)} if of_items else set()
     parts = get_args(annotation)
     if not parts:
-        return {annotation} if isinstance(annotation, type) else set()
-    return {kind for part in parts for kind in _kinds(part)}
+        return {annotation} if isinstance(annotation, type) and not of_items else set()
+    return {kind for part in parts for kind in _kinds(part, of_items)}
