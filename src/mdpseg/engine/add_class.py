@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from mdpseg import weights
-from mdpseg.data.image import as_pixels, upright
+from mdpseg.data.image import as_pixels
 from mdpseg.data.readers.decode import IMAGE_SUFFIXES
 from mdpseg.data.readers.tiff import TIFF_SUFFIXES
+from mdpseg.data.region import marked
 from mdpseg.errors import UserError
 from mdpseg.model import SegmentationModel
 
@@ -86,15 +86,11 @@ def add_class(
 
 
 def _region(path: Path) -> NDArray[np.bool_]:
-    """Where a mask is not 0 and not transparent, bool [H, W]."""
-    pixels = as_pixels(path)
+    as_pixels(path)  # says what is wrong with a file that is no image, or a damaged one
     with Image.open(path) as picture:
         if picture.format != "PNG":
             raise UserError(f"{path} is a {picture.format} file; masks must be PNG, which keeps 0 exactly.")
-        alpha = torch.from_numpy(np.array(picture.convert("RGBA").getchannel("A")))[None]  # [1, H, W]
-        values = upright(torch.from_numpy(np.array(picture))[None], picture) if picture.mode == "P" else pixels
-        marked = (values != 0).any(0) & (upright(alpha, picture)[0] > 0)
-    return marked.numpy()
+        return marked(picture)
 
 
 def _pairs(example: str) -> list[tuple[Path, Path]]:

@@ -15,6 +15,7 @@ from mdpseg.data.image import DAMAGE_BESIDE
 from mdpseg.data.readers.decode import DAMAGE
 from mdpseg.data.readers.header import jpeg_size, kind_of, png_size, webp_size
 from mdpseg.data.readers.whole_images import whole_images_only
+from mdpseg.data.region import marked
 from mdpseg.errors import UserError
 
 MOST_PIXELS = 50_000_000
@@ -54,7 +55,7 @@ def open_image(content: bytes) -> Image.Image:
 
 
 def open_region(content: bytes, sizes: Collection[tuple[int, int]]) -> NDArray[np.bool_]:
-    """A marked region: a PNG of its image's size, marked wherever it is neither black nor transparent.
+    """A marked region: a PNG of its image's size, marked wherever it is neither 0 (black) nor transparent.
 
     Args:
         content: the PNG file.
@@ -66,19 +67,17 @@ def open_region(content: bytes, sizes: Collection[tuple[int, int]]) -> NDArray[n
     Raises:
         RefusedError: it is no image, of another size, or nothing is marked.
     """
-    picture = _decoded(content)
-    if picture.size not in sizes:
+    region = marked(_decoded(content))
+    size = region.shape[1], region.shape[0]
+    if size not in sizes:
         width, height = next(iter(sizes))
         raise RefusedError(
             422,
-            f"The region has {picture.size[0]}x{picture.size[1]} pixels and its image {width}x{height}; they must be "
-            "of one size.",
+            f"The region has {size[0]}x{size[1]} pixels and its image {width}x{height}; they must be of one size.",
         )
-    pixels = np.asarray(picture.convert("RGBA"))  # [H, W, 4]
-    marked: NDArray[np.bool_] = (pixels[..., :3] > 0).any(-1) & (pixels[..., 3] > 0)
-    if not marked.any():
+    if not region.any():
         raise RefusedError(422, "The region is empty; mark the pixels that show the class.")
-    return marked
+    return region
 
 
 def seen_size(size: tuple[int, int]) -> tuple[int, int]:
