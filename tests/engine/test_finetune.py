@@ -5,7 +5,8 @@ import torch
 
 import mdpseg
 from mdpseg import weights
-from mdpseg.engine import loop
+from mdpseg.engine import loop, prototype_classifier
+from mdpseg.errors import UserError
 from tests import tiny
 
 
@@ -77,12 +78,27 @@ def test_a_folder_of_one_s_own(tmp_path):
     assert result.scores[1].images == 3
 
 
-@pytest.mark.parametrize(
-    "ids, said",
-    [([0, 1, 255], "found no example of c"), ([255], "found no example of any class: is everything ignored")],
-)
-def test_classes_without_a_label_are_told(ids, said, tmp_path):
-    entry = tiny.image_folder(tmp_path / "data", ids, 2)
-    (tmp_path / "data" / "classes.txt").write_text("a\nb\nc\n")
+def ignored(folder, ids, count=2):
+    """A dataset with three classes whose masks hold ``ids`` alone."""
+    entry = tiny.image_folder(folder, ids, count)
+    (folder / "classes.txt").write_text("a\nb\nc\n")
+    return entry
+
+
+def test_classes_without_a_label_are_told(tmp_path):
+    entry = ignored(tmp_path / "data", [0, 1, 255])
     out = mdpseg.finetune(tiny.finetuning(tmp_path / "run", train=entry, val=None, iterations=1)).out
-    assert said in (out / "log.txt").read_text()
+    assert "found no example of c" in (out / "log.txt").read_text()
+
+
+def test_labels_that_are_all_ignored_are_refused(tmp_path):
+    entry = ignored(tmp_path / "data", [255])
+    with pytest.raises(UserError, match=r"none of its 2 images has a labelled pixel, so there is nothing to learn"):
+        mdpseg.finetune(tiny.finetuning(tmp_path / "run", train=entry, val=None))
+
+
+def test_labels_that_are_all_ignored_where_not_every_image_is_looked_at_are_asked_about(tmp_path, monkeypatch):
+    monkeypatch.setattr(prototype_classifier, "_MOST_IMAGES", 1)
+    entry = ignored(tmp_path / "data", [255])
+    out = mdpseg.finetune(tiny.finetuning(tmp_path / "run", train=entry, val=None, iterations=1)).out
+    assert "found no example of any class: is everything ignored" in (out / "log.txt").read_text()

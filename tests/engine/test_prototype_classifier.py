@@ -4,6 +4,7 @@ import torch.nn.functional as F
 
 from mdpseg.data.readers.pairs import Sample
 from mdpseg.engine.prototype_classifier import start_at_prototypes
+from mdpseg.errors import UserError
 from mdpseg.label_space import LabelSpace
 from tests import tiny
 
@@ -95,10 +96,16 @@ def test_a_large_target_is_not_read_whole(network, monkeypatch):
     assert read == [0, 3]
 
 
-def test_nothing_labelled_leaves_the_random_start(network):
+@pytest.mark.parametrize("looked_at", [1, 3])
+def test_nothing_labelled_leaves_the_random_start(looked_at, network, monkeypatch):
+    monkeypatch.setattr("mdpseg.engine.prototype_classifier._MOST_IMAGES", looked_at)
     data = reader()
     for sample in data.samples:
         sample.mask.fill_(255)
     before = network.head[1].weight.clone()
-    start_at_prototypes(network, data, SPACE, 0.07, torch.device("cpu"))
+    if looked_at < len(data):
+        assert start_at_prototypes(network, data, SPACE, 0.07, torch.device("cpu")) == ["a", "b", "never"]
+    else:
+        with pytest.raises(UserError, match="none of its 3 images has a labelled pixel"):
+            start_at_prototypes(network, data, SPACE, 0.07, torch.device("cpu"))
     assert torch.equal(before, network.head[1].weight)

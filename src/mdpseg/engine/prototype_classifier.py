@@ -11,7 +11,7 @@ from mdpseg.data.bad_files import BadFiles
 from mdpseg.data.loader import Reader
 from mdpseg.engine.inference import windows
 from mdpseg.engine.quick_inference import quick_inference
-from mdpseg.errors import BadFileError
+from mdpseg.errors import BadFileError, UserError
 from mdpseg.label_space import LabelSpace
 from mdpseg.network import SegmentationNetwork
 from mdpseg.objectives.pixels import at_size
@@ -47,6 +47,9 @@ def start_at_prototypes(
 
     Returns:
         The classes of which no example was found.
+
+    Raises:
+        UserError: every image was read, and none has a labelled pixel.
     """
     classifier = network.classifier
     network.to(device).eval()
@@ -68,9 +71,14 @@ def start_at_prototypes(
     names = label_space.class_names(label_space.datasets[0])
     if not regions:  # no image could be read
         return names
+    every = torch.cat(classes)
+    if not every.numel() and len(regions) == len(reader):
+        raise UserError(
+            f"{reader.name}: none of its {len(reader)} images has a labelled pixel, so there is nothing to learn; "
+            "is everything 255 (ignored) in its masks?"
+        )
     weight, bias = classifier.rows
     channels = weight.shape[1]
-    every = torch.cat(classes)
     sums = torch.zeros(label_space.num_classes, channels, device=device).index_add_(0, every, torch.cat(regions))
     seen = torch.bincount(every, minlength=label_space.num_classes) > 0
     rows = F.normalize(sums, dim=1) / (temperature * channels**0.5)  # a layer norm's output has length sqrt(C)
