@@ -4,7 +4,7 @@ from mdpseg.errors import UserError
 from mdpseg.recipe import load
 from mdpseg.tables.cells import cells_of, columns_of, pretraining_of
 from mdpseg.tables.grid import ROWS, Row, Stage
-from mdpseg.tables.preset import Preset
+from mdpseg.tables.preset import Preset, load_preset
 from tests.tables import tiny_preset
 
 BY_ID = {row.id: row for row in ROWS}
@@ -94,7 +94,9 @@ def test_unlabelled_roles_come_without_labels():
 def test_a_preset_without_what_a_row_needs_is_refused(missing):
     content = tiny_preset.content()
     del content[missing][{"roles": "ADE20K", "methods": "mdp-paper"}[missing]]
-    with pytest.raises(UserError, match=r"Preset tiny has no (role 'ADE20K'|method 'mdp-paper'); it has"):
+    with pytest.raises(
+        UserError, match=r"Row A2 cannot be played: preset tiny has no (role 'ADE20K'|method 'mdp-paper') \(it has"
+    ):
         key("A2", **{missing: content[missing]})
 
 
@@ -113,3 +115,10 @@ def test_early_and_late_are_two_steps(more):
 def test_a_mapping_file_that_is_not_there_is_named():
     with pytest.raises(UserError, match=r"there is no mapping file nothere\.yaml"):
         key("E12", merge="nothere.yaml")
+
+
+def test_a_cell_measured_before_its_loss_changed_is_another_one():
+    """Sparse coding moved learned prototypes until 12d2a66; F4 had it then, with this key for seed 0."""
+    small = load_preset("small")
+    assert pretraining_of(BY_ID["F18"], small, 0).key != "3d8b45743111"
+    assert pretraining_of(BY_ID["F3"], small, 0).key == "a38990c79b11"  # the bank's never moved by it

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from mdpseg.data.readers import ade20k, cityscapes, coco, voc
 from mdpseg.errors import UserError
@@ -127,8 +128,8 @@ def test_a_preset_with_an_unknown_key(tmp_path):
 @pytest.mark.parametrize(
     "stage, message",
     [
-        (Stage("KITTI", "mdp"), "Preset paper has no role 'KITTI'; it has VOC, ADE20K, COCO"),
-        (Stage("VOC", "moco"), "Preset paper has no method 'moco'; it has mdp-paper, supervised, multihead, mdp"),
+        (Stage("KITTI", "mdp"), r"preset paper has no role 'KITTI' \(it has VOC, ADE20K, COCO"),
+        (Stage("VOC", "moco"), r"preset paper has no method 'moco' \(it has mdp-paper, supervised, multihead, mdp"),
     ],
 )
 def test_a_row_that_asks_for_what_the_preset_lacks(stage, message):
@@ -140,3 +141,26 @@ def test_the_guide_s_own_preset_is_one():
     [text] = re.findall(r"^    name: mine\n(?:    .*\n)+", GUIDE.read_text(), flags=re.MULTILINE)
     preset = load(yaml.safe_load(text), Preset)
     assert list(cells_of([BY_ID["A2"]], preset, [0]))
+
+
+def test_a_method_is_given_by_its_name_or_by_its_settings():
+    content = tiny_preset.content()
+    content["methods"] = {"mdp-paper": {"method": "mdp-paper"}}
+    by_name = Preset.model_validate(content)
+    content["methods"] = {"mdp-paper": {"method": {"scheme": "mdp-paper"}}}
+    assert by_name == Preset.model_validate(content)
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [({"network": None}, "network"), ({"seed": 5}, "seed"), ({"iterations": 7}, "iterations"), ([], "mdp-paper")],
+)
+def test_a_method_has_no_other_settings(given, said):
+    with pytest.raises(ValidationError, match=said):
+        Preset.model_validate(tiny_preset.content(methods={"mdp-paper": given}))
+
+
+def test_a_preset_knows_what_it_was_asked_by(tmp_path):
+    assert load_preset("small").source == "small"
+    path = tiny_preset.write(tmp_path)
+    assert load_preset(str(path)).source == str(path)

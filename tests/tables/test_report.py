@@ -7,9 +7,9 @@ from mdpseg.tables import results
 from mdpseg.tables.cells import cells_of
 from mdpseg.tables.conclusions import BEYOND, CONCLUSIONS
 from mdpseg.tables.grid import ROWS, TABLES
-from mdpseg.tables.preset import load_preset
+from mdpseg.tables.preset import Preset, load_preset
 from mdpseg.tables.report import report_page
-from tests.tables import synthetic
+from tests.tables import synthetic, tiny_preset
 
 ROOT = Path(__file__).parents[2]
 SMALL = load_preset("small")
@@ -97,10 +97,36 @@ def test_a_run_s_time_counts_once(tmp_path):
     )
     text = " ".join(page(tmp_path / "r.csv").split())
     assert (
-        "1 pretrainings and 1 fine-tunings, 1 seeds (4), 4.0 CPU hours (cores held, by the clock), "
+        "1 pretrainings and 1 fine-tunings, 1 seeds (4), 4.0 CPU hours (cores held, by the clock; of an interrupted "
+        "run only what came after it was last resumed), "
         "2026-11-20 to 2026-11-23, commits old, new." in text
     )
-    assert "tables run --seeds 5" in text
+    assert "tables run --rows A2,D3,E4,F3 --first-seed 4 --seeds 1 --data-root DATA" in text
+
+
+def test_the_commands_are_those_that_measure_what_there_is(path, tmp_path):
+    more = tmp_path / "r.csv"
+    more.write_text(path.read_text())
+    for cell in cells_of(synthetic.rows("F1", "F4"), SMALL, [10, 11]):
+        results.append(more, [synthetic.line(cell, when, 0.3) for when in ("early", "late")])
+    text = page(more)
+    assert f"    mdpseg tables run --seeds 3 --data-root DATA --results {more}\n" in text
+    assert f"    mdpseg tables run --rows F1,F4 --first-seed 10 --seeds 2 --data-root DATA --results {more}\n" in text
+
+
+def test_the_page_of_some_seeds_alone(path):
+    text = report_page(SMALL, path, OUT, REPORT, range(1, 3))
+    assert f"tables show --results {path} --first-seed 1 --seeds 2 --out docs/tables" in text
+    assert "tables run --first-seed 1 --seeds 2 --data-root DATA" in text
+    assert "2 seeds (1, 2)" in " ".join(text.split())
+    assert "± 1.27 (2) |" in text
+    assert "(3) |" not in text
+
+
+def test_early_after_so_many_iterations(path, tmp_path):
+    finetuning = {**tiny_preset.content()["finetuning"], "evaluate_at": [2, 3]}
+    text = report_page(Preset.model_validate(tiny_preset.content(finetuning=finetuning)), tmp_path / "n", None, REPORT)
+    assert "| VOC | things | 4 | 3 | 2 |" in text
 
 
 def test_before_anything_is_measured(tmp_path):

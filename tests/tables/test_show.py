@@ -145,4 +145,4 @@ def test_the_command(measured, tmp_path, mdpseg_command):
     assert (tmp_path / "A.png").is_file()
     code, _, err = mdpseg_command("tables", "show", "G")
     assert code == 2
-    assert "No table or row 'G'" in err
+    assert "No table 'G'; tables are A, B" in err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,10 @@ from mdpseg.tables.published import published
 
 # What does not make a cell another one; the start's key stands for `init`, the mapping's text for `merge`.
 _NOT_HASHED = WITHOUT_EFFECT | {"init", "merge", "compile", "on_bad_file"}
+
+# Losses that have changed since cells with them were measured; that such a cell has this mark makes it another one.
+# Until 12d2a66 the pull of sparse coding moved prototypes that learn, too.
+_PULL = "the pull leaves prototypes alone"
 
 # The settings of the method that also count where nothing is contrasted.
 _WITHOUT_CONTRAST = ("objective", "mixing", "mixing_probability", "catch_all_as")
@@ -86,8 +89,27 @@ def columns_of(row: Row, preset: Preset) -> list[str]:
     return [name for name, target in preset.targets.items() if target.always or name in asked]
 
 
+def lacking(row: Row, preset: Preset) -> str:
+    """What a preset lacks for a row, in words; empty where it has everything."""
+    for stage in row.stages:
+        for role in (name for name, _ in _roles(stage)):
+            if role not in preset.roles:
+                return f"no role {role!r} (it has {', '.join(preset.roles)})"
+        if stage.method not in preset.methods:
+            return f"no method {stage.method!r} (it has {', '.join(preset.methods)})"
+        if stage.merged and preset.merge is None:
+            return "no `merge` file"
+    return ""
+
+
 def pretraining_of(row: Row, preset: Preset, seed: int) -> PretrainingCell | None:
-    """The last of a row's pretrainings, or None."""
+    """The last of a row's pretrainings, or None.
+
+    Raises:
+        UserError: the preset lacks what it needs.
+    """
+    if lack := lacking(row, preset):
+        raise UserError(f"Row {row.id} cannot be played: preset {preset.name} has {lack}.")
     last: PretrainingCell | None = None
     for stage in row.stages:
         content = stage_recipe(stage, preset, seed, row.first)
@@ -98,22 +120,22 @@ def pretraining_of(row: Row, preset: Preset, seed: int) -> PretrainingCell | Non
     return last
 
 
+def _roles(stage: Stage) -> list[tuple[str, bool]]:
+    """The roles of a stage's data, and whether they come without labels."""
+    labelled, unlabelled = (names.split("+") if names else [] for names in (stage.data, stage.unlabelled))
+    return [*((name, False) for name in labelled), *((name, True) for name in unlabelled)]
+
+
 def stage_recipe(stage: Stage, preset: Preset, seed: int, first: str = "scratch") -> dict[str, Any]:
     """A pretraining's recipe, without ``init`` and with a placeholder for ``out``; ``first``: see :class:`Row`."""
-    roles = [(role, False) for role in stage.data.split("+")]
-    roles += [(role, True) for role in stage.unlabelled.split("+") if role]
     datasets: list[dict[str, Any]] = []
-    for name, unlabelled in roles:
-        if name not in preset.roles:
-            raise UserError(f"Preset {preset.name} has no role {name!r}; it has {', '.join(preset.roles)}.")
+    for name, unlabelled in _roles(stage):
         for dataset in preset.roles[name].datasets:
             entry = dataset.model_dump(mode="json", exclude_unset=True)
             datasets.append({**entry, "unlabelled": True} if unlabelled else entry)
-    images = sum(preset.roles[name].images for name, _ in roles)
+    images = sum(preset.roles[name].images for name, _ in _roles(stage))
     common = preset.pretraining.model_dump(mode="json", exclude_unset=True)
-    if stage.method not in preset.methods:
-        raise UserError(f"Preset {preset.name} has no method {stage.method!r}; it has {', '.join(preset.methods)}.")
-    settings = copy.deepcopy(preset.methods.get(f"{stage.method}-on-{first}", preset.methods[stage.method]))
+    tuned = preset.methods.get(f"{stage.method}-on-{first}", preset.methods[stage.method])
     batch_size = preset.pretraining.batch_size
     return {
         "out": "unset",
@@ -122,9 +144,9 @@ def stage_recipe(stage: Stage, preset: Preset, seed: int, first: str = "scratch"
         "iterations": max(1, round(images * stage.epochs * preset.epoch_scale / batch_size)),
         "sampling": preset.pretraining.sampling,
         **common,
-        **settings,
-        "method": {**settings.get("method", {}), **stage.changes},
-        "network": {**preset.network.model_dump(mode="json", exclude_unset=True), **settings.get("network", {})},
+        "method": {**tuned.method, **stage.changes},
+        "optim": tuned.optim,
+        "network": {**preset.network.model_dump(mode="json", exclude_unset=True), **tuned.network},
         **({"merge": str(preset.merge_file())} if stage.merged else {}),
     }
 
@@ -166,6 +188,8 @@ def _hash(config: BaseModel, start: str, mapping: str | None = None) -> str:
     if method.get("objective", "mdp") != "mdp":
         recipe["method"] = {name: method[name] for name in _WITHOUT_CONTRAST if name in method}
     content = {"recipe": recipe, "start": start, "merge": mapping}
+    if method.get("prototypes", "bank") != "bank" and method.get("sparse_coding") == "pull":
+        content["revision"] = _PULL
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 

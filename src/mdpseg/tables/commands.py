@@ -9,11 +9,14 @@ import typer
 
 if TYPE_CHECKING:
     from mdpseg.tables.grid import Row
+    from mdpseg.tables.preset import Preset
 
 app = typer.Typer(no_args_is_help=True, help="The published tables, row by row: run them, and see what holds.")
 
 Tables = Annotated[list[str] | None, typer.Argument(metavar="[TABLE]...", help="A to F; default: all.")]
-Rows = Annotated[list[str] | None, typer.Option("--rows", help="Only these, such as A2,A3.")]
+Rows = Annotated[
+    list[str] | None, typer.Option("--rows", help="Only these, such as A2,A3; E14 stands for E14-100 and so on.")
+]
 PresetName = Annotated[str, typer.Option("--preset", help="small, paper, or a YAML file of your own.")]
 Results = Annotated[Path, typer.Option("--results", help="CSV file of what was measured.")]
 RESULTS = Path("runs/tables/results.csv")
@@ -29,7 +32,8 @@ def list_rows(
     from mdpseg.tables.listing import listing
     from mdpseg.tables.preset import load_preset
 
-    Console().print(listing(_chosen(tables, rows), load_preset(preset), _there(results)))
+    setting = load_preset(preset)
+    Console().print(listing(_chosen(tables, rows, setting), setting, _there(results)))
 
 
 @app.command()
@@ -40,7 +44,9 @@ def run(
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 3,
     first_seed: Annotated[int, typer.Option(min=0, help="The first of them; the others follow it.")] = 0,
     processes: Annotated[int, typer.Option(min=1, help="Runs at a time; the cores are shared out among them.")] = 1,
-    data_root: Annotated[Path, typer.Option(help="Where the preset's dataset paths start.")] = Path("data"),
+    data_root: Annotated[
+        Path, typer.Option(help="Where the preset's dataset paths start. Other data wants another --results.")
+    ] = Path("data"),
     runs: Annotated[Path, typer.Option(help="Folder for the runs.")] = Path("runs/tables"),
     results: Results = RESULTS,
     start: Annotated[bool, typer.Option("--start", help="Start what is too large to start unasked.")] = False,
@@ -50,7 +56,8 @@ def run(
     from mdpseg.tables.preset import load_preset
     from mdpseg.tables.run import Place, run_cells
 
-    chosen, setting = _chosen(tables, rows), load_preset(preset)
+    setting = load_preset(preset)
+    chosen = _chosen(tables, rows, setting)
     if setting.start_by_hand:
         from mdpseg.tables.estimate import estimates
         from mdpseg.tables.recipes import write_recipes
@@ -73,6 +80,8 @@ def show(
     rows: Rows = None,
     preset: PresetName = "small",
     results: Results = RESULTS,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Only so many seeds.  [default: all]")] = None,
+    first_seed: Annotated[int, typer.Option(min=0, help="The first of them.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for TABLE.md, TABLE.csv, TABLE.png.")] = None,
     report: Annotated[Path | None, typer.Option(help="Also write the page with the conclusions here.")] = None,
 ) -> None:
@@ -80,7 +89,10 @@ def show(
     from mdpseg.tables.preset import load_preset
     from mdpseg.tables.show import show_tables
 
-    typer.echo(show_tables(_chosen(tables, rows), load_preset(preset), _there(results), out, report))
+    setting = load_preset(preset)
+    chosen, there = _chosen(tables, rows, setting), _there(results)
+    only = range(first_seed, first_seed + seeds) if seeds else None
+    typer.echo(show_tables(chosen, setting, there, out, report, only))
 
 
 def _there(results: Path) -> Path:
@@ -92,15 +104,11 @@ def _there(results: Path) -> Path:
     return results
 
 
-def _chosen(tables: list[str] | None, ids: list[str] | None) -> list[Row]:
-    """The rows of some tables, or those named; a user's error names what there is."""
-    from mdpseg.errors import UserError
-    from mdpseg.tables.grid import ROWS, TABLES
+def _chosen(tables: list[str] | None, ids: list[str] | None, preset: Preset) -> list[Row]:
+    """The rows, and on standard error what is left out of them."""
+    from mdpseg.tables.choose import choose
 
-    wanted = [id for group in ids or [] for id in group.replace(",", " ").split()]
-    unknown = [table for table in tables or [] if table not in TABLES]
-    unknown += [id for id in wanted if id not in {row.id for row in ROWS}]
-    if unknown:
-        known = f"tables are {', '.join(TABLES)}; `mdpseg tables list` has the rows."
-        raise UserError(f"No table or row {unknown[0]!r}; {known}")
-    return [row for row in ROWS if row.table in (tables or TABLES) and row.id in (wanted or [row.id])]
+    rows, left_out = choose(tables or [], ids or [], preset)
+    if left_out:
+        typer.echo(left_out, err=True)
+    return rows

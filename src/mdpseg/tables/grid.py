@@ -160,9 +160,4 @@ ROWS: tuple[Row, ...] = (
 )
 
 
-def rows_of(table: str) -> list[Row]:
-    """The rows of a table, in order."""
-    return [row for row in ROWS if row.table == table]
-
-
 TABLES = tuple(dict.fromkeys(row.table for row in ROWS))

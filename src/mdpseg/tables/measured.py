@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -60,3 +61,20 @@ def measured(rows: Sequence[Row], preset: Preset, results: Sequence[Result]) -> 
     always = tuple(name for name, target in preset.targets.items() if target.always)
     strays = {result.key: result.row for result in results if result.when and result.key not in wanted}
     return Measured(scores, always, Counter(strays.values()))
+
+
+def measuring_commands(rows: Sequence[Row], found: Measured) -> list[str]:
+    """The options of ``tables run`` that measure what there is, a line for the rows that have the same seeds."""
+    blocks: dict[tuple[int, int], list[str]] = {}
+    for row in rows:
+        late = (scores for (id, _, when), scores in found.scores.items() if (id, when) == (row.id, "late"))
+        seeds = {seed for scores in late for seed in scores}
+        for first in sorted(seed for seed in seeds if seed - 1 not in seeds):
+            count = next(number for number in itertools.count(1) if first + number not in seeds)
+            blocks.setdefault((first, count), []).append(row.id)
+    return [
+        ("" if len(ids) == len(rows) else f"--rows {','.join(ids)} ")
+        + (f"--first-seed {first} " if first else "")
+        + f"--seeds {count}"
+        for (first, count), ids in sorted(blocks.items())
+    ]

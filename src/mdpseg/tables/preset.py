@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mdpseg.config import (
     AugmentConfig,
@@ -64,8 +64,23 @@ class Finetuning(Settings):
     eval: EvalConfig = EvalConfig()
 
 
+class Tuned(Settings):
+    """What a method's pretrainings have beside what all share; checked whole where a recipe is made of it."""
+
+    method: dict[str, Any] = Field(default_factory=dict)
+    optim: dict[str, Any] = Field(default_factory=dict)
+    network: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _by_name(cls, given: Any) -> Any:
+        return {"scheme": given} if isinstance(given, str) else given  # as in a recipe
+
+
 class Preset(Settings):
     """Everything that the rows leave open."""
+
+    _source: str = ""
 
     name: str
     about: str = Field(description="Which dataset plays which role, and why.")
@@ -75,12 +90,17 @@ class Preset(Settings):
     epoch_scale: Annotated[float, Field(gt=0)] = Field(1.0, description="Our epochs for one published epoch.")
     pretraining: Pretraining = Pretraining()
     finetuning: Finetuning
-    methods: dict[str, dict[str, Any]] = Field(
-        description="Method name -> settings of a pretraining (method, optim, network), as tuned for this preset; "
+    methods: dict[str, Tuned] = Field(
+        description="Method name -> its settings, as tuned for this preset; "
         "NAME-on-imagenet, where there is one, takes NAME's place in rows that start from ImageNet weights."
     )
     start_by_hand: bool = Field(False, description="Too large to start unasked: `tables run` wants --start.")
     merge: str | None = Field(None, description="Mapping file of the rows with merged label sets; shipped, or a path.")
+
+    @property
+    def source(self) -> str:
+        """What ``--preset`` was given: the name of a shipped one, or the path of the file."""
+        return self._source or self.name
 
     def merge_file(self) -> Path:
         """Where the mapping file lies.
@@ -108,4 +128,6 @@ def load_preset(name: str) -> Preset:
         return load(content, Preset)
     if not Path(name).is_file():
         raise UserError(f"No preset {name!r}; give {' or '.join(SHIPPED)}, or the path of a YAML file.")
-    return load(Path(name), Preset)
+    preset = load(Path(name), Preset)
+    preset._source = name
+    return preset

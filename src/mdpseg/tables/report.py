@@ -9,10 +9,11 @@ from pathlib import Path
 
 from mdpseg.tables import results
 from mdpseg.tables.cells import stage_recipe
+from mdpseg.tables.choose import playable
 from mdpseg.tables.conclusions import ABLATION, BEYOND, CLOSE, CONCLUSIONS, NOTHING, Comparison, Conclusion
-from mdpseg.tables.grid import ROWS, TABLES, Stage, rows_of
+from mdpseg.tables.grid import ROWS, Row
 from mdpseg.tables.layout import LEGEND, TITLES, figures_of, grid, markdown, spread
-from mdpseg.tables.measured import Measured, measured
+from mdpseg.tables.measured import Measured, measured, measuring_commands
 from mdpseg.tables.preset import Preset
 from mdpseg.tables.results import Result
 from mdpseg.tables.statistics import Estimate
@@ -28,9 +29,10 @@ two things is judged as two, a and b; its word is that of more than half of its 
 itself: of comparisons between equals, one in forty would still read *holds*, and one in forty *does not*. Differences
 are in points of mIoU; the published ones are over the targets named, and beside them stands what was measured on the
 targets in their place."""
+_MOST_COMMITS = 5
 
 
-def report_page(preset: Preset, results_path: Path, out: Path | None, report: Path) -> str:
+def report_page(preset: Preset, results_path: Path, out: Path | None, report: Path, seeds: range | None = None) -> str:
     """The whole page.
 
     Args:
@@ -38,15 +40,17 @@ def report_page(preset: Preset, results_path: Path, out: Path | None, report: Pa
         results_path: CSV file of what was measured.
         out: the folder with the pictures, if there is one.
         report: where the page will lie; links start there.
+        seeds: only these count; default: all.
 
     Raises:
-        UserError: the results are damaged, or the preset lacks what a row needs.
+        UserError: the results are damaged, or the preset can play no row.
     """
-    lines = results.read(results_path)
-    found = measured(ROWS, preset, lines)
+    lines = results.read(results_path, seeds)
+    rows = playable(ROWS, preset)
+    found = measured(rows, preset, lines)
     parts = [
-        _head(preset, results_path, out, report, 1 + max((line.seed for line in lines), default=2)),
-        _what_was_run(preset, results_path, lines, found),
+        _head(preset, results_path, out, report, measuring_commands(rows, found), seeds),
+        _what_was_run(preset, rows, results_path, lines, found),
         "## What the authors conclude, and what this replica says\n",
         f"{_prose(_HOW_TO_READ)}\n",
         _conclusions(CONCLUSIONS, found, preset),
@@ -54,38 +58,41 @@ def report_page(preset: Preset, results_path: Path, out: Path | None, report: Pa
         _conclusions(BEYOND, found, preset),
         _ablation(found, preset),
         f"## The tables\n\n{_prose(LEGEND)}\n",
-        *(_table(table, preset, found, out, report) for table in TABLES),
+        *(_table(table, rows, preset, found, out, report) for table in dict.fromkeys(row.table for row in rows)),
     ]
     return "\n".join(parts)
 
 
-def _head(preset: Preset, results_path: Path, out: Path | None, report: Path, seeds: int) -> str:
-    chosen = "" if preset.name == "small" else f" --preset {preset.name}"
+def _head(
+    preset: Preset, results_path: Path, out: Path | None, report: Path, measuring: Sequence[str], seeds: range | None
+) -> str:
+    chosen = "" if preset.name == "small" else f" --preset {preset.source}"
     folder = f" --out {out.as_posix()}" if out else ""
+    only = f" --first-seed {seeds.start} --seeds {len(seeds)}" if seeds is not None else ""
     named = f"--results {results_path.as_posix()}"
     note = (
-        f"This page is generated from `{results_path.as_posix()}` by the second of these commands, after the first has "
+        f"This page is generated from `{results_path.as_posix()}` by the last of these commands, after the others have "
         "measured; do not edit it. What was investigated by hand is in `docs/investigation.md`."
     )
+    runs = "".join(f"    mdpseg tables run{chosen} {which} --data-root DATA {named}\n" for which in measuring)
     return f"""# Results
 
 {_prose(note)}
 
-    mdpseg tables run{chosen} --seeds {seeds} --data-root DATA {named}
-    mdpseg tables show{chosen} {named}{folder} --report {report.as_posix()}
+{runs}    mdpseg tables show{chosen} {named}{only}{folder} --report {report.as_posix()}
 """
 
 
-def _what_was_run(preset: Preset, results_path: Path, lines: Sequence[Result], found: Measured) -> str:
+def _what_was_run(
+    preset: Preset, rows: Sequence[Row], results_path: Path, lines: Sequence[Result], found: Measured
+) -> str:
     rate, tuning = preset.pretraining, preset.finetuning
-    recipe = stage_recipe(Stage("VOC+ADE20K", "mdp-paper", 100), preset, 0)
-    passes = recipe["iterations"] * rate.batch_size
     budget = (
         f"Network: {preset.network.encoder}, {preset.network.decoder}. 100 published epochs are {preset.epoch_scale:g} "
-        f"times as many here: for VOC+ADE20K, {recipe['iterations']:,} iterations of {rate.batch_size} images, "
-        f"{passes:,} image passes, in crops of {rate.augment.crop} pixels. Fine-tuning: batches of "
-        f"{tuning.batch_size}, crops of {tuning.augment.crop}. Each seed has its own pretraining, its own labelled "
-        f"images and its own fine-tuning. Every other setting is in the preset, `{preset.name}.yaml`."
+        f"times as many here{_example(rows, preset)}. Pretraining: crops of {rate.augment.crop} pixels. Fine-tuning: "
+        f"batches of {tuning.batch_size}, crops of {tuning.augment.crop}. Each seed has its own pretraining, its own "
+        "labelled images and its own fine-tuning. Every other setting is in the preset, "
+        f"`{Path(preset.source).stem}.yaml`."
     )
     roles = [
         [name, _list([dataset.name for dataset in role.datasets]), f"{role.images:,}"]
@@ -94,8 +101,9 @@ def _what_was_run(preset: Preset, results_path: Path, lines: Sequence[Result], f
     targets = []
     for name, target in preset.targets.items():
         labelled = str(target.train.subset.count or "all")
-        iterations, evaluate_at = target.iterations or tuning.iterations, target.evaluate_at or tuning.evaluate_at
-        targets.append([name, target.train.name, labelled, f"{iterations:,}", f"{100 * evaluate_at[0]:g} %"])
+        iterations, (early, _) = target.iterations or tuning.iterations, target.evaluate_at or tuning.evaluate_at
+        after = f"{100 * early:g} %" if early <= 1 else f"{early:g}"
+        targets.append([name, target.train.name, labelled, f"{iterations:,}", after])
     return f"""## What was run
 
 {_prose(f"Preset `{preset.name}`. {preset.about}")}
@@ -108,20 +116,36 @@ def _what_was_run(preset: Preset, results_path: Path, lines: Sequence[Result], f
 """
 
 
+def _example(rows: Sequence[Row], preset: Preset) -> str:
+    """What the scale comes to for the first row that pretrains."""
+    stage = next((row.stages[0] for row in rows if row.stages), None)
+    if stage is None:
+        return ""
+    iterations, batch_size = stage_recipe(stage, preset, 0)["iterations"], preset.pretraining.batch_size
+    return (
+        f": for {stage.data} and {stage.epochs} epochs, {iterations:,} iterations of {batch_size} images, "
+        f"{iterations * batch_size:,} image passes"
+    )
+
+
 def _provenance(results_path: Path, lines: Sequence[Result], found: Measured) -> str:
     """How much was measured, when, and with which code."""
     if not lines:
         return f"Nothing is measured yet: `{results_path.as_posix()}` has no results."
     dates = sorted({line.date for line in lines})
-    commits = ", ".join(dict.fromkeys(line.commit or "unknown" for line in sorted(lines, key=lambda line: line.date)))
+    commits = list(dict.fromkeys(line.commit or "unknown" for line in sorted(lines, key=lambda line: line.date)))
+    code = f"commits {', '.join(commits)}"
+    if len(commits) > _MOST_COMMITS:
+        code = f"{len(commits)} commits from {commits[0]} to {commits[-1]} (each line has its own)"
     runs = [line for line in lines if line.when != "early"]  # a run's two lines both have its time
     hours = sum(run.seconds * run.threads for run in runs) / 3600
     pretrainings = sum(run.kind == "pretraining" for run in runs)
     seeds = sorted({line.seed for line in lines})
     text = (
         f"Measured: {pretrainings} pretrainings and {len(runs) - pretrainings} fine-tunings, {len(seeds)} seeds "
-        f"({', '.join(map(str, seeds))}), {hours:.1f} CPU hours (cores held, by the clock), "
-        f"{' to '.join(dict.fromkeys([dates[0], dates[-1]]))}, commits {commits}."
+        f"({', '.join(map(str, seeds))}), {hours:.1f} CPU hours (cores held, by the clock; of an interrupted run "
+        "only what came after it was last resumed), "
+        f"{' to '.join(dict.fromkeys([dates[0], dates[-1]]))}, {code}."
     )
     return f"{text} {found.left_out}"
 
@@ -173,9 +197,9 @@ def _ablation(found: Measured, preset: Preset) -> str:
     return f"### One part taken back at a time\n\n{text}\n\n{grid(lines)}"
 
 
-def _table(table: str, preset: Preset, found: Measured, out: Path | None, report: Path) -> str:
-    rows = rows_of(table)
-    text = f"### Table {table}. {TITLES[table]}\n\n{markdown(rows, figures_of(rows, preset, found), preset)}"
+def _table(table: str, rows: Sequence[Row], preset: Preset, found: Measured, out: Path | None, report: Path) -> str:
+    own = [row for row in rows if row.table == table]
+    text = f"### Table {table}. {TITLES[table]}\n\n{markdown(own, figures_of(own, preset, found), preset)}"
     if out:
         picture = Path(os.path.relpath(out / f"{table}.png", report.parent)).as_posix()
         text += f"\n![Table {table} as a picture]({picture})\n"

@@ -25,7 +25,7 @@ class Result:
         iteration: of fine-tuning (of pretraining, its length).
         mean_iou: 0 to 1; empty for a pretraining.
         pixel_accuracy: 0 to 1; likewise.
-        seconds: wall-clock time of the whole run, on ``threads`` threads.
+        seconds: wall-clock time of the run, on ``threads`` threads; of a resumed one since it was last resumed.
         threads: of the process that ran it.
         commit: the last one that changed the package, ``-dirty`` where its files differ; empty outside a checkout.
         date: ISO.
@@ -61,8 +61,10 @@ def append(path: Path, results: list[Result]) -> None:
             writer.writerow({name: "" if value is None else value for name, value in asdict(result).items()})
 
 
-def read(path: Path) -> list[Result]:
-    """All lines, in order; none where there is no such file. Of a cell that was run again, the last ones count.
+def read(path: Path, seeds: range | None = None) -> list[Result]:
+    """All lines, or those of some seeds, in order; none where there is no such file.
+
+    Of a cell that was run again, the last ones count.
 
     Raises:
         UserError: the file is not such a CSV file.
@@ -92,5 +94,6 @@ def read(path: Path) -> list[Result]:
                 )
             except (KeyError, TypeError, ValueError) as error:
                 raise UserError(f"{path}, line {number} is no result ({error}); correct or delete it.") from None
-            lines.append(result)
+            if seeds is None or result.seed in seeds:
+                lines.append(result)
     return lines
