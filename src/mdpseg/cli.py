@@ -110,7 +110,12 @@ def replay(
 
 
 @app.command()
-def evaluate(recipe: Recipe, overrides: Overrides = None) -> None:
+def evaluate(
+    recipe: Annotated[
+        Path, typer.Argument(help="YAML recipe (weights, dataset), or the folder of a fine-tuning: on its own val.")
+    ],
+    overrides: Overrides = None,
+) -> None:
     """Judge fine-tuned weights on a labelled dataset."""
     from rich.console import Console
 
@@ -137,12 +142,15 @@ def predict(
     taxonomy: Annotated[str | None, typer.Option(help="With --prototypes: classes of DATASET, or of A+B.")] = None,
 ) -> None:
     """Write a palette mask and an overlay for each image."""
-    from mdpseg.engine.predict import predict
+    from mdpseg.engine.predict import left_out, predict
 
     by = {"prototypes": prototypes or taxonomy is not None, "taxonomy": taxonomy}
     overrides = [text for text in images if re.match(r"[\w.]+=", text) and not Path(text).exists()]
     patterns = [text for text in images if text not in overrides]
     masks = predict({"weights": weights, "images": patterns, "out": out, "opacity": opacity, **by}, overrides)
+    for pattern in patterns:
+        if also := left_out(pattern):
+            typer.echo(f"{pattern}:{also}", err=True)
     typer.echo(f"{len(masks)} masks in {out}")
 
 

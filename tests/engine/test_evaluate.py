@@ -107,6 +107,27 @@ def test_evaluate_gives_what_the_fine_tuning_wrote(finetuned, tmp_path):
     assert mdpseg.evaluate(config, ["dataset.count=1"]).images == 1
 
 
+def test_a_fine_tuning_is_judged_on_its_own_val(finetuned, pretrained, tmp_path, mdpseg_command):
+    written = json.loads((finetuned / "scores-3.json").read_text())
+    scores = mdpseg.evaluate(finetuned)
+    assert scores.mean_iou == pytest.approx(written["mean_iou"], abs=1e-6)
+    assert mdpseg.evaluate(str(finetuned), ["dataset.count=1"]).images == 1
+    code, out, err = mdpseg_command("evaluate", finetuned, "eval.flip=true", f"out={tmp_path / 'scores.json'}")
+    assert code == 0, err
+    assert "mIoU" in out
+    assert json.loads((tmp_path / "scores.json").read_text())["images"] == scores.images
+    with pytest.raises(UserError, match=r"is a pretraining; fine-tune it first"):
+        mdpseg.evaluate(pretrained)
+    with pytest.raises(UserError, match=r"No recipe at .*recipe.yaml"):
+        mdpseg.evaluate(tmp_path)
+
+
+def test_a_fine_tuning_without_val_has_nothing_to_be_judged_on(tmp_path):
+    run = mdpseg.finetune(tiny.finetuning(tmp_path / "run", val=None, iterations=1)).out
+    with pytest.raises(UserError, match=r"fine-tuned without `val`; give a recipe with `weights` and `dataset`"):
+        mdpseg.evaluate(run)
+
+
 def test_in_bfloat16(finetuned):
     config = {"weights": str(finetuned / "weights.safetensors"), "dataset": tiny.toy("things", count=2), "workers": 0}
     exact, rough = (mdpseg.evaluate({**config, "precision": precision}) for precision in ("fp32", "bf16"))

@@ -88,6 +88,25 @@ def test_a_glob_over_folders(images):
     assert find_images([str(images / "deep")]) == [images / "deep" / "c.JPG"]
 
 
+def test_images_in_sub_folders_are_left_out_and_said_so(finetuned, images, tmp_path, mdpseg_command):
+    (images / "deep" / "er").mkdir(parents=True)
+    (images / "a.jpg").rename(images / "deep" / "er" / "c.jpg")
+    (images / "deep" / "notes.txt").touch()
+    code, out, err = mdpseg_command("predict", finetuned, images, "--out", tmp_path / "out", "device=cpu")
+    assert code == 0, err
+    assert out.startswith("1 masks in")
+    assert err.strip().endswith(f"1 image in its sub-folders is left out; '{images}/**/*.jpg' means these, too.")
+    with pytest.raises(UserError, match=r"No image at .*deep'; .* 1 image in its sub-folders is left out; '.*\*\*"):
+        find_images([str(images / "deep")])
+    assert find_images([f"{images / 'deep'}/**/*.jpg"]) == [images / "deep" / "er" / "c.jpg"]
+
+
+@pytest.mark.parametrize("as_given", [str, lambda path: path])
+def test_one_folder_needs_no_list(as_given, finetuned, images, tmp_path):
+    given = {"weights": finetuned, "images": as_given(images), "out": tmp_path / "out"}
+    assert [mask.stem for mask in mdpseg.predict(given)] == ["a", "b"]
+
+
 def test_a_name_with_brackets_is_a_file_first(images):
     (images / "a.jpg").rename(images / "a[1].jpg")
     assert find_images([str(images / "a[1].jpg")]) == [images / "a[1].jpg"]

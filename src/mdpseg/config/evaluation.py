@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mdpseg.config.base import Device, Precision, Settings, Side
 from mdpseg.config.data import LabelledDataset
@@ -60,7 +60,7 @@ class PredictConfig(Settings):
     taxonomy: str | None = Field(
         None, description="With `prototypes`: classes of which dataset, several joined by +; default: all."
     )
-    images: list[str] = Field(min_length=1, description="Image files, folders or globs.")
+    images: list[str] = Field(min_length=1, description="Image files, folders or globs; or one of them.")
     out: Path = Field(description="Folder for NAME.png (palette mask) and NAME_overlay.jpg.")
     tiff: TiffConfig | None = Field(
         None, description="Bands and values of TIFFs; default: as the run's recipe has them, if only in one way."
@@ -69,3 +69,8 @@ class PredictConfig(Settings):
     eval: EvalConfig = Field(EvalConfig(), description="How images are predicted.")
     device: Device = "auto"
     precision: Precision = "auto"
+
+    @field_validator("images", mode="before")
+    @classmethod
+    def _one_or_several(cls, given: Any) -> Any:
+        return [str(given)] if isinstance(given, str | Path) else given

@@ -11,7 +11,7 @@ import torch
 from lightning_fabric import Fabric
 
 from mdpseg import ranks, weights
-from mdpseg.config import EvalConfig, EvaluateConfig
+from mdpseg.config import EvalConfig, EvaluateConfig, FinetuneConfig, PretrainConfig
 from mdpseg.data.loader import Reader
 from mdpseg.data.open import open_dataset
 from mdpseg.data.workers import in_order, leave_signals_to_the_run
@@ -23,7 +23,7 @@ from mdpseg.errors import UserError
 from mdpseg.files import make_folder
 from mdpseg.metrics import ConfusionMatrix
 from mdpseg.network import SegmentationNetwork
-from mdpseg.recipe import load
+from mdpseg.recipe import load, load_any
 
 
 @torch.no_grad()
@@ -59,12 +59,15 @@ def evaluate(config: EvaluateConfig | Mapping[str, Any] | str | Path, overrides:
     """Judges fine-tuned weights on a dataset.
 
     Args:
-        config: a configuration, a dict, or the path of a YAML recipe.
+        config: a configuration, a dict, the path of a YAML recipe, or the folder of a fine-tuning, which is judged on
+            its own ``val``.
         overrides: ``key=value``, as on the command line.
 
     Raises:
         UserError: recipe, data or weights are not as they should be, or the classes of both differ.
     """
+    if isinstance(config, str | Path) and Path(config).is_dir():
+        config = _of_run(Path(config))
     config = load(config, EvaluateConfig, overrides)
     fabric = make_fabric(config.device, config.precision)
     if config.out is not None and config.out.is_dir():
@@ -78,6 +81,17 @@ def evaluate(config: EvaluateConfig | Mapping[str, Any] | str | Path, overrides:
         make_folder(config.out.parent)
         write_scores(config.out, scores)
     return scores
+
+
+def _of_run(run: Path) -> dict[str, Any]:
+    """The evaluation that a fine-tuning itself had."""
+    recipe = load_any(run / "recipe.yaml", {"datasets": PretrainConfig, "train": FinetuneConfig})
+    if not isinstance(recipe, FinetuneConfig):
+        raise UserError(f"{run} is a pretraining; fine-tune it first (mdpseg finetune ... init={run}).")
+    if recipe.val is None:
+        raise UserError(f"{run} was fine-tuned without `val`; give a recipe with `weights` and `dataset` instead.")
+    shared = recipe.model_dump(mode="json", include={"data_root", "eval", "device", "precision", "workers"})
+    return {**shared, "weights": run, "dataset": recipe.val.model_dump(mode="json", exclude_unset=True)}
 
 
 def refuse_other_classes(reader: Reader, file: Path, names: Sequence[str]) -> None:

@@ -125,7 +125,8 @@ def find_images(patterns: Sequence[str]) -> list[Path]:
         else:
             matches = sorted(Path(p) for p in glob.glob(pattern, recursive=True) if Path(p).is_file())
         if not matches:
-            raise UserError(f"No image at {pattern!r}; give image files, a folder or a glob of {', '.join(_SUFFIXES)}.")
+            known = f"give image files, a folder or a glob of {', '.join(_SUFFIXES)}"
+            raise UserError(f"No image at {pattern!r}; {known}.{left_out(pattern)}")
         found += matches
     stems: dict[str, Path] = {}
     for path in found:
@@ -133,6 +134,15 @@ def find_images(patterns: Sequence[str]) -> list[Path]:
         if other != path:
             raise UserError(f"{other} and {path} would both write {path.stem}.png; predict them into two folders.")
     return list(stems.values())
+
+
+def left_out(pattern: str) -> str:
+    """A sentence on the images in the sub-folders of a folder, which the folder does not mean; empty without any."""
+    below = sorted(p for p in Path(pattern).glob("[!.]*/**/[!.]*") if p.suffix.lower() in _SUFFIXES)
+    if not below:
+        return ""
+    images = "1 image in its sub-folders is" if len(below) == 1 else f"{len(below)} images in its sub-folders are"
+    return f" {images} left out; '{Path(pattern) / '**'}/*{below[0].suffix}' means these, too."
 
 
 def write_mask(path: Path, mask: Tensor) -> None:

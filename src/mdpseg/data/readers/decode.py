@@ -188,7 +188,9 @@ def read_bytes(path: Path, dataset: str) -> bytes:
         status = path.stat()
         if status.st_size > LARGEST_FILE:
             raise _too_large(path, dataset, f"{status.st_size} bytes", LARGEST_FILE)
-        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        if stat.S_ISDIR(status.st_mode):
+            raise BadFileError(dataset, path, "damaged", f"{path} is a folder", "name a file")
+        if not stat.S_ISREG(status.st_mode):
             raise BadFileError(dataset, path, "damaged", f"{path} is no regular file", "remove it")  # a pipe never ends
         content = path.read_bytes()
     except OSError as error:
