@@ -228,6 +228,22 @@ def test_a_folder_is_checked_as_its_recipe_is(tmp_path, mdpseg_command):
     assert len(by_folder.problems) == 14
 
 
+def test_what_of_a_folder_is_not_checked_is_told(tmp_path, mdpseg_command):
+    dataset(tmp_path / "all" / "mine")
+    (tmp_path / "all/odd/pics").mkdir(parents=True)
+    shutil.copytree(tmp_path / "all/mine/images/val", tmp_path / "all/mine/images/test")
+    code, out, err = mdpseg_command("data", "check", tmp_path / "all", "--workers", 0, "--out", tmp_path / "out")
+    assert (code, err) == (0, "")
+    passed = f"{tmp_path / 'all/odd'}: passed over, folders pics, and 0 files"
+    left = f"Left out: {tmp_path / 'all/mine/images/test'}; there is no {tmp_path / 'all/mine/masks/test'}."
+    assert f"What was taken for datasets, and what was not:\n  {passed}\n  mine: Read as two folders" in out
+    assert left in out
+    assert "No problems in 10 images." in out
+    remarks = json.loads((tmp_path / "out/problems.json").read_text())["remarks"]
+    assert remarks[0] == passed
+    assert left in remarks[1]
+
+
 def test_an_entry_is_checked(tmp_path, mdpseg_command):
     dataset(tmp_path / "d")
     entry = f"{{name: mine, reader: folder, path: {tmp_path / 'd'}}}"

@@ -1,7 +1,10 @@
 import numpy as np
+import pytest
 from PIL import Image
 
+from mdpseg.data import inspect as drawing
 from mdpseg.data.inspect import CELL, inspect
+from mdpseg.errors import UserError
 from tests import tiny
 from tests.data.readers.files import original, write_image, write_lines, write_mask
 
@@ -47,6 +50,32 @@ def test_a_folder_that_init_knows(tmp_path, mdpseg_command):
     assert "voc2012 (train): 3 images, 21 classes" in said
     assert "voc2012 (val): 3 images, 21 classes" in said
     assert [path.name for path in tmp_path.iterdir()] == ["sheet.webp"]
+
+
+def test_what_of_a_folder_is_not_shown_is_told(tmp_path, mdpseg_command):
+    tiny.image_folder(tmp_path / "all" / "d")
+    write_image(tmp_path / "all" / "d" / "images" / "loose.jpg")
+    (tmp_path / "all" / "odd").mkdir()
+    code, said, _ = mdpseg_command("data", "inspect", tmp_path / "all", "--out", tmp_path / "sheet.png")
+    assert code == 0
+    assert f"{tmp_path / 'all' / 'odd'}: passed over, folders none, and 0 files\n" in said
+    assert f"Left out: 1 files in {tmp_path / 'all/d/images'} itself, such as loose.jpg; no split has them." in said
+
+
+@pytest.mark.parametrize("suffix, side", [(".webp", 16383), (".jpg", 65500)])
+def test_a_picture_too_large_for_its_format_is_refused(tmp_path, monkeypatch, suffix, side):
+    tiny.image_folder(tmp_path / "d", count=1)
+    entry, out = f"{{name: m, reader: folder, path: {tmp_path / 'd'}}}", tmp_path / "new" / f"sheet{suffix}"
+    monkeypatch.setattr(drawing, "_sheet", lambda looked: Image.new("RGB", (4, side + 1)))
+    with pytest.raises(
+        UserError, match=rf"4x{side + 1} pixels, and .* at most {side} a side; set --images .*sheet\.png"
+    ):
+        inspect(entry, out)
+    assert not out.parent.exists()
+    monkeypatch.setattr(drawing, "_sheet", lambda looked: Image.new("RGB", (4, side)))
+    inspect(entry, out)
+    with Image.open(out) as sheet:
+        assert sheet.size == (4, side)
 
 
 def test_a_folder_takes_no_settings(tmp_path, mdpseg_command):

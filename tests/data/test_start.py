@@ -240,7 +240,7 @@ OTHERS = {
     ],
     "bdd100k": ["images/10k/train/a.jpg", "labels/sem_seg/masks/train/a.png"],
     "oxford_pet": ["images/a.jpg", "annotations/trimaps/a.png", "annotations/trainval.txt"],
-    "camvid": ["CamVid/train/a.png", "CamVid/trainannot/a.png"],
+    "camvid": ["CamVid/train/0001TP_1.png", "CamVid/trainannot/0001TP_1.png"],
     "coco_panoptic": ["annotations/panoptic_val2017.json", "annotations/panoptic_val2017/a.png", "val2017/a.jpg"],
     "coco_instances": ["annotations/instances_val2017.json", "val2017/a.jpg"],
     "list": ["train.csv", "classes.txt", "x/a.jpg", "y/b.png"],

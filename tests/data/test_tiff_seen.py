@@ -66,6 +66,35 @@ def test_an_even_image_still_has_a_range(tmp_path):
     assert setting["range"] == [7, 8]
 
 
+@pytest.mark.parametrize(
+    "dtype, low, high",
+    [
+        (np.uint16, 30006, 30040),
+        (np.uint16, 0, 65535),
+        (np.int16, -20, 35),
+        (np.float32, 0.12, 0.13),
+        (np.float64, 0, 1e-5),
+    ],
+)
+def test_the_range_keeps_values_apart_that_lie_close_together(tmp_path, dtype, low, high):
+    values = np.linspace(low, high, 64).astype(dtype).reshape(1, 8, 8)
+    setting, remark = look_at_bands([write_tiff(tmp_path / "a.tif", values)], "mine")
+    black, white = setting["range"]
+    inner = np.percentile(values, [1, 99])
+    assert black <= inner[0] < inner[1] <= white  # nothing between is lost
+    assert white - black < 1.03 * (inner[1] - inner[0])  # and little is given away
+    assert f"values {black} and {white} (" in remark
+
+
+@pytest.mark.parametrize(
+    "values", [[1e6, np.nextafter(1e6, 2e6)], [0, 5e-324], [-1.7e308, 1.7e308], [1e300, 1e300], [-0.0, 0]]
+)
+def test_any_finite_values_have_a_range(tmp_path, values):
+    bands = np.repeat(values, 32).reshape(1, 8, 8)
+    setting, _ = look_at_bands([write_tiff(tmp_path / "a.tif", bands)], "mine")
+    assert setting["range"][0] < setting["range"][1]
+
+
 def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / "a.tif").write_bytes(b"II*\0 and no more")
     with pytest.raises(UserError, match=r"mine: .*a\.tif is truncated or damaged"):

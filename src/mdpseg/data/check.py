@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -12,101 +10,24 @@ from rich.console import Console
 from rich.progress import track
 
 from mdpseg.config import DatasetConfig, EvaluateConfig, FinetuneConfig, PretrainConfig
-from mdpseg.data.class_shares import ClassShares, draw_shares, shares_text, write_shares
+from mdpseg.data.check_report import Part, Report
+from mdpseg.data.class_shares import ClassShares
 from mdpseg.data.duplicates import same_bytes, same_look
 from mdpseg.data.entries import RECIPES, single
 from mdpseg.data.examine import examine
 from mdpseg.data.loader import Reader
 from mdpseg.data.merge import read_mapping
 from mdpseg.data.open import label_space_of, open_dataset
-from mdpseg.data.problems import KINDS, REMARKS, Problem, listing
+from mdpseg.data.problems import KINDS, Problem
 from mdpseg.data.readers.complaints import gather
 from mdpseg.data.sources import Source, is_folder, sources_in
 from mdpseg.errors import UserError, printable
-from mdpseg.files import make_folder, write_text
 from mdpseg.recipe import load_any
 
 AnyConfig = PretrainConfig | FinetuneConfig | EvaluateConfig
 
 # The table of class shares has all of them; a message is for reading.
 _MOST_NAMES = 8
-
-
-@dataclass
-class Part:
-    """One dataset, and what its images turned out to be.
-
-    Attributes:
-        title: the dataset's name, with its role where the recipe has several: ``voc (val)``.
-        reader: the opened dataset.
-        names: file (or id) of each image; in the same order:
-        images: digests of the image files,
-        masks: digests of the mask files,
-        looks: difference hashes.
-        shares: pixels of each class, None for a dataset without labels.
-        trained_on: the title of the part to train on, whose images it must not have.
-    """
-
-    title: str
-    reader: Reader
-    shares: ClassShares | None
-    names: list[str] = field(default_factory=list)
-    images: list[bytes | None] = field(default_factory=list)
-    masks: list[bytes | None] = field(default_factory=list)
-    looks: list[bytes | None] = field(default_factory=list)
-    trained_on: str | None = None
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a check found.
-
-    Attributes:
-        problems: all problems, and the remarks, which are not counted.
-        parts: the datasets that could be opened.
-    """
-
-    problems: list[Problem]
-    parts: list[Part]
-
-    @property
-    def clean(self) -> bool:
-        """Whether there are no problems; there may be remarks."""
-        return not self._count()
-
-    def _count(self) -> int:
-        return sum(problem.kind not in REMARKS for problem in self.problems)
-
-    def text(self, most: int) -> str:
-        """The report for a terminal, with at most ``most`` lines a kind of problem and a table."""
-        lines = []
-        for part in self.parts:
-            of = "without labels"
-            if part.shares is not None:
-                occur = len(part.shares.classes) - len(part.shares.absent())
-                of = f"{occur} of {len(part.shares.classes)} classes occur, {part.shares.ignored():.1%} is ignored"
-            lines.append(f"{part.title}: {len(part.names)} images, {of}")
-            if part.shares is not None:
-                lines.append(shares_text(part.shares, most))
-            lines.append("")
-        found = listing(self.problems, most)
-        images = sum(len(part.names) for part in self.parts)
-        count = self._count()
-        end = f"{count or 'No'} problem{'' if count == 1 else 's'} in {images} images."
-        return "\n".join([*lines, *([found] if found else []), end])
-
-    def write(self, folder: Path) -> None:
-        """Writes problems.json, and for datasets with labels classes.csv and classes.png."""
-        make_folder(folder)
-        content = {
-            "images": {part.title: len(part.names) for part in self.parts},
-            "problems": [asdict(problem) for problem in self.problems],
-        }
-        write_text(folder / "problems.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-        shares = [part.shares for part in self.parts if part.shares is not None]
-        if shares:
-            write_shares(folder / "classes.csv", shares)
-            draw_shares(folder / "classes.png", shares)
 
 
 def check(config: AnyConfig | str | Path, overrides: Sequence[str] = (), *, workers: int = 2) -> Report:
@@ -121,7 +42,7 @@ def check(config: AnyConfig | str | Path, overrides: Sequence[str] = (), *, work
     Raises:
         UserError: the recipe itself is wrong, no dataset is in the folder, or a process that reads died.
     """
-    recipe, sources = _asked(config, overrides)
+    recipe, sources, remarks = _asked(config, overrides)
     problems: list[Problem] = []
     parts = [part for source in sources for part in _open(source, problems)]
     if recipe is not None and len(parts) == len(sources):
@@ -131,22 +52,24 @@ def check(config: AnyConfig | str | Path, overrides: Sequence[str] = (), *, work
         problems += _twice(part)
     for part in parts:
         problems += [leak for train in parts if train.title == part.trained_on for leak in _leaks(train, part)]
-    return Report(sorted(problems, key=lambda problem: list(KINDS).index(problem.kind)), parts)
+    return Report(sorted(problems, key=lambda problem: list(KINDS).index(problem.kind)), parts, remarks)
 
 
-def _asked(config: AnyConfig | str | Path, overrides: Sequence[str]) -> tuple[AnyConfig | None, list[Source]]:
-    """The recipe, if it is one, and the datasets."""
+def _asked(
+    config: AnyConfig | str | Path, overrides: Sequence[str]
+) -> tuple[AnyConfig | None, list[Source], list[str]]:
+    """The recipe, if it is one, the datasets, and remarks on a folder."""
     if isinstance(config, str | Path):
         if is_folder(config):
             with gather():  # each is told when the dataset is opened
-                return None, sources_in(Path(config), overrides, trusting=True)
+                return None, *sources_in(Path(config), overrides, trusting=True)
         alone = single(str(config), overrides)
         if alone is not None:
-            return None, [_source(alone.config.name, alone.config, alone.data_root)]
+            return None, [_source(alone.config.name, alone.config, alone.data_root)], []
         loaded = load_any(Path(config), RECIPES, overrides)
         assert isinstance(loaded, AnyConfig)
         config = loaded
-    return config, _sources(config)
+    return config, _sources(config), []
 
 
 def _sources(config: AnyConfig) -> list[Source]:

@@ -82,6 +82,6 @@ def inspect(
     """Draw a sample of each dataset with its masks and a legend, and print what its pixels are."""
     from mdpseg.data.inspect import inspect
 
-    for looked in inspect(source, out, images, seed, overrides or []):
+    for looked in inspect(source, out, images, seed, overrides or [], typer.echo):
         typer.echo(looked.text())
     typer.echo(f"Drew {out}")

@@ -31,13 +31,20 @@ class Dataset:
 
     Attributes:
         splits: the splits for training and, if there is one, for validation, in this order -> their entries.
-        remarks: what a reader of the recipe should know.
+        seen: what it was read as, and what of it is in neither split.
+        guessed: what the entries say of its pixels and nobody wrote down.
         classes: a class list to write, and its content; None where there is one.
     """
 
     splits: dict[str, dict[str, Any]]
-    remarks: list[str]
+    seen: list[str]
+    guessed: list[str]
     classes: tuple[Path, str] | None
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a reader of the recipe should know."""
+        return self.seen + self.guessed
 
     @property
     def train(self) -> dict[str, Any]:
@@ -81,25 +88,26 @@ def describe(found: Found, folder: Path, taken: Sequence[str], trusting: bool = 
     name = _name(found, taken)
     train = found.role(TRAIN) or found.role(VAL) or next(iter(found.splits))
     val = found.role(VAL, besides=train)
-    remarks = [f"Read as {found.title} in {found.root}.", *found.remarks]
+    seen = [f"Read as {found.title} in {found.root}.", *found.remarks]
     others = [split for split in found.splits if split not in (train, val)]
     if others:
-        remarks.append(f"Other splits: {', '.join(others)}.")
+        seen.append(f"Other splits: {', '.join(others)}.")
     if val is None:
-        remarks.append("No split to validate on was found.")
+        seen.append("No split to validate on was found.")
     if found.role(TRAIN) is None and found.role(VAL) is not None:
-        remarks.append(f"No split to train on was found: {train} is taken for it.")
+        seen.append(f"No split to train on was found: {train} is taken for it.")
     keys: dict[str, Any] = {"name": name, "reader": found.reader}
     keys |= {} if found.reader == "folder" else {"path": found.root}
     keys |= found.keys
+    guessed: list[str] = []
     written = None
     if found.reader in ("folder", "list"):
-        keys |= _tiff(keys | found.splits[train], remarks)
+        keys |= _tiff(keys | found.splits[train], guessed)
     if found.nameless:
-        more, written = _classes(found, keys | found.splits[train], folder, trusting, remarks)
+        more, written = _classes(found, keys | found.splits[train], folder, trusting, guessed)
         keys |= more
     entries = {split: _short(found.root, split, keys | found.splits[split]) for split in (train, val) if split}
-    return Dataset(entries, remarks, written)
+    return Dataset(entries, seen, guessed, written)
 
 
 def _short(root: Path, split: str, keys: dict[str, Any]) -> dict[str, Any]:
@@ -115,7 +123,7 @@ def _short(root: Path, split: str, keys: dict[str, Any]) -> dict[str, Any]:
 def _name(found: Found, taken: Sequence[str]) -> str:
     """The folder's name, or the layout's own, as a recipe takes it."""
     base = found.root.resolve().name if found.own else found.reader
-    base = "".join(c if c.isalnum() or c in "_.+-" else "-" for c in base) or "mine"
+    base = "".join(c if c.isalpha() or c.isdecimal() or c in "_.+-" else "-" for c in base) or "mine"
     return next(name for i in range(1, 1000) if (name := base if i == 1 else f"{base}-{i}") not in taken)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from mdpseg.palette import colour_mask, palette
 CELL, COLUMNS, GAP, LINE = 220, 6, 8, 22  # pixels; cells are squares
 MOST_NAMES = 90  # of the legend
 OPACITY = 0.55
+KINDS = {".png": ("PNG", 2**31 - 1), ".jpg": ("JPEG", 65500), ".webp": ("WEBP", 16383)}  # and the longest side of each
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,14 @@ class Looked:
         return "\n".join([f"{head}; {sample}", *lines])
 
 
-def inspect(source: str, out: Path, images: int = 18, seed: int = 0, overrides: Sequence[str] = ()) -> list[Looked]:
+def inspect(
+    source: str,
+    out: Path,
+    images: int = 18,
+    seed: int = 0,
+    overrides: Sequence[str] = (),
+    tell: Callable[[str], object] = lambda remark: None,
+) -> list[Looked]:
     """Draws a contact sheet of the datasets of a recipe, an entry or a folder.
 
     Args:
@@ -68,23 +76,33 @@ def inspect(source: str, out: Path, images: int = 18, seed: int = 0, overrides: 
         images: how many of each dataset.
         seed: which ones.
         overrides: ``key=value`` for a recipe.
+        tell: takes what is to be known of a folder: as what it was read, and what in it is passed over.
 
     Raises:
-        UserError: a dataset cannot be opened, or an image of the sample not be read.
+        UserError: a dataset cannot be opened, an image of the sample not be read, or the picture is too large for its
+            format.
     """
-    if out.suffix.lower() not in (".png", ".jpg", ".webp"):
+    if out.suffix.lower() not in KINDS:
         raise UserError(f"--out {out}: expected a picture's name, such as sheet.png.")
-    looked = [_look(title, reader, images, seed) for title, reader in _readers(source, overrides)]
+    kind, longest = KINDS[out.suffix.lower()]
+    looked = [_look(title, reader, images, seed) for title, reader in _readers(source, overrides, tell)]
     sheet = _sheet(looked)
-    kind = {".jpg": "JPEG"}.get(out.suffix.lower(), out.suffix[1:].upper())
+    if max(sheet.size) > longest:
+        raise UserError(
+            f"--out {out}: the picture has {sheet.width}x{sheet.height} pixels, and {kind} takes at most {longest} a "
+            f"side; set --images lower than {images}, or write a PNG, --out {out.with_suffix('.png')}."
+        )
     make_folder(out.parent)
     write_whole(out, lambda temporary: sheet.save(temporary, kind))
     return looked
 
 
-def _readers(source: str, overrides: Sequence[str]) -> list[tuple[str, Reader]]:
+def _readers(source: str, overrides: Sequence[str], tell: Callable[[str], object]) -> list[tuple[str, Reader]]:
     if is_folder(source):
-        return [(one.title, one.open()) for one in sources_in(Path(source), overrides)]
+        sources, remarks = sources_in(Path(source), overrides)
+        for remark in remarks:
+            tell(remark)
+        return [(one.title, one.open()) for one in sources]
     found = entries(source, overrides)
     return [
         (f"{e.config.name} ({e.folder.name or e.config.split})", open_dataset(e.config, e.data_root)) for e in found

@@ -102,6 +102,11 @@ def _voc(root: Path) -> list[str]:
     return _stems("ImageSets/Segmentation/*.txt")(root)
 
 
+def _camvid(root: Path) -> list[str]:
+    """CamVid's folders; whoever arranged a dataset of another class list as SegNet did has other classes."""
+    return [] if find_list(root) is not None else _those("train", "val", "test")(root)
+
+
 def _shards(folder: Path) -> Found | None:
     """Shards in a folder for each split, or in the folder itself."""
     names = [name for name in inner(folder) if matches(folder / name, "*.tar")]
@@ -132,8 +137,8 @@ LAYOUTS: tuple[Finder, ...] = (
            _folders("images/10k", "seg/images"), ("bdd100k",)),
     Layout("oxford_pet", "Oxford-IIIT Pet", ("images", "annotations/trimaps", "annotations/trainval.txt"),
            lambda root: [name for name in ("trainval", "test") if (root / "annotations" / f"{name}.txt").is_file()]),
-    Layout("camvid", "CamVid (SegNet)", ("trainannot/*.png|valannot/*.png", "train|val"),
-           _those("train", "val", "test"), ("CamVid",)),
+    Layout("camvid", "CamVid (SegNet)", ("|".join(f"{split}annot/{film}_*.png" for split in ("train", "val", "test")
+           for film in ("0001TP", "0006R0", "0016E5", "Seq05VD")), "train|val|test"), _camvid, ("CamVid",)),
     Other("coco_instances", "Roboflow's COCO export (train/_annotations.coco.json)", roboflow),
     Other("huggingface", "Hugging Face's save_to_disk", saved),
     Other("huggingface", "parquet files (data/train-*.parquet)", parquet),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ def pretraining(datasets: Sequence[Dataset], path: Path) -> str:
     """A pretraining's recipe, to be written to ``path``."""
     return "\n".join(
         [
-            f"# mdpseg pretrain {path}",
+            printable(f"# mdpseg pretrain {shlex.quote(str(path))}"),
             "# Relative paths start at the folder in which the command is given (or at data_root).",
-            f"out: runs/{path.stem}",
+            _setting("out", f"runs/{path.stem}"),
             "datasets:",
             *(line for dataset in datasets for line in _entry(dataset)),
             "iterations: 2000     # steps; the more images, the more of them pay",
@@ -40,11 +41,12 @@ def finetuning(dataset: Dataset, path: Path) -> str:
     val = "# val: no split to validate on was found; without one no score is computed"
     if dataset.val:
         val = f"val: {_flow(dataset.val)}"
+    weights = _setting("init", f"runs/{path.stem.removesuffix('-finetune')}/weights.safetensors")
     return "\n".join(
         [
-            f"# mdpseg finetune {path}",
-            f"out: runs/{path.stem}",
-            f"# init: runs/{path.stem.removesuffix('-finetune')}/weights.safetensors  # once that pretraining is done",
+            printable(f"# mdpseg finetune {shlex.quote(str(path))}"),
+            _setting("out", f"runs/{path.stem}"),
+            printable(f"# {weights}  # once that pretraining is done"),
             f"train: {_flow(dataset.train)}",
             val,
             "iterations: 1000",
@@ -53,6 +55,11 @@ def finetuning(dataset: Dataset, path: Path) -> str:
             "",
         ]
     )
+
+
+def _setting(key: str, value: str) -> str:
+    """A line of its own, in quotes where the value would be taken for something else."""
+    return yaml.safe_dump({key: value}, allow_unicode=True, width=10**6).strip()
 
 
 def _flow(entry: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mdpseg.data.loader import Reader
 from mdpseg.data.start import look
-from mdpseg.errors import UserError
+from mdpseg.errors import UserError, printable
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ def is_folder(text: str | Path) -> bool:
     return not str(text).lstrip().startswith("{") and Path(text).is_dir()
 
 
-def sources_in(folder: Path, overrides: Sequence[str] = (), trusting: bool = False) -> list[Source]:
-    """The splits that ``mdpseg init`` would write into recipes.
+def sources_in(folder: Path, overrides: Sequence[str] = (), trusting: bool = False) -> tuple[list[Source], list[str]]:
+    """The splits that ``mdpseg init`` would write into recipes, and remarks on what is in none of them.
 
     Args:
         folder: the folder of a dataset, or of several side by side.
@@ -46,14 +46,15 @@ def sources_in(folder: Path, overrides: Sequence[str] = (), trusting: bool = Fal
     """
     if overrides:
         raise UserError(f"{folder} is a folder, and {overrides[0]} is a setting of a recipe; leave it out.")
-    datasets, _ = look([folder], Path(), trusting)
+    datasets, passed = look([folder], Path(), trusting)
+    remarks = [*passed, *(f"{dataset.name}: {' '.join(dataset.seen)}" for dataset in datasets)]
     found = []
     for dataset in datasets:
         titles = [f"{dataset.name} ({split})" for split in dataset.splits]
         for split, title in zip(dataset.splits, titles, strict=True):
             first = None if title == titles[0] else titles[0]
             found.append(Source(title, dataset.name, _opener(dataset.open, split), first))
-    return found
+    return found, [printable(remark) for remark in remarks]
 
 
 def _opener(open_split: Callable[[str], Reader], split: str) -> Callable[[], Reader]:

@@ -28,8 +28,10 @@ def start(paths: Sequence[Path], out: Path, target: str | None = None) -> list[s
         Messages for the user.
 
     Raises:
-        UserError: no dataset was recognised, one cannot be read, or a file is there already.
+        UserError: no dataset was recognised, one cannot be read, a file is there already, or ``out`` is no name.
     """
+    if not out.name or out.is_dir():
+        raise UserError(f"--out {out} is a folder; expected the recipe's name, such as {out / 'recipe.yaml'}.")
     finetune = out.with_name(f"{out.stem}-finetune.yaml")
     datasets, said = look(paths, out.parent)
     if target is None and len(datasets) == 1:
@@ -42,10 +44,10 @@ def start(paths: Sequence[Path], out: Path, target: str | None = None) -> list[s
     texts = {out: pretraining(datasets, out)}
     if chosen is not None:
         texts[finetune] = finetuning(chosen, finetune)
-    texts |= dict(dataset.classes for dataset in datasets if dataset.classes)
     there = [path for path in texts if path.exists()]
     if there:
         raise UserError(f"{there[0]} is there already; remove it, or choose another name by --out.")
+    texts |= _lists_to_write(datasets)
     make_folder(out.parent)
     for path, text in texts.items():
         write_text(path, text)
@@ -53,6 +55,19 @@ def start(paths: Sequence[Path], out: Path, target: str | None = None) -> list[s
         said.append("With --target NAME it also writes a recipe to fine-tune on that one of them.")
     named = shlex.quote(str(out))
     return [*said, f"Wrote {', '.join(map(str, texts))}. Next: mdpseg data check {named}; mdpseg pretrain {named}"]
+
+
+def _lists_to_write(datasets: Sequence[Dataset]) -> dict[Path, str]:
+    """The class lists that are not there yet, as they are after another recipe for the same data."""
+    texts = dict(dataset.classes for dataset in datasets if dataset.classes)
+    for path, text in list(texts.items()):
+        if path.is_file() and path.read_bytes() == text.encode():
+            del texts[path]
+        elif path.exists():
+            raise UserError(
+                f"{path} is there already, with other content; remove it, or choose another folder by --out."
+            )
+    return texts
 
 
 def _opened(dataset: Dataset) -> str:

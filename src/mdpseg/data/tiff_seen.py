@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from mdpseg.errors import UserError
 
 MOST = 20  # files that are looked at
 _SIDE = 256  # rows and columns of each that are looked at
+_MOST_DIGITS = 300  # about what a number has behind the point, and before it
 _SHARE = 1  # percent of the values that become black, and white: a few bright pixels must not darken all others
 
 
@@ -56,19 +58,32 @@ def look_at_bands(images: Sequence[Path], name: str) -> tuple[dict[str, list[flo
         said.append(f"bands {', '.join(map(str, rgb))} are taken for red, green, blue")
     values = np.concatenate([one.values for one in seen])
     if kinds != ["uint8"] and values.size:
-        low, high = (_short(value) for value in np.percentile(values, [_SHARE, 100 - _SHARE]))
-        setting["range"] = [low, high if high > low else low + 1]
+        low, high = setting["range"] = _short(*map(float, np.percentile(values, [_SHARE, 100 - _SHARE])))
         said.append(
-            f"values {low:g} and {setting['range'][1]:g} ({_SHARE} % and {100 - _SHARE} % of those in {len(seen)} "
-            "files) become 0 and 255"
+            f"values {low} and {high} ({_SHARE} % and {100 - _SHARE} % of those in {len(seen)} files) become 0 and 255"
         )
     return (setting, f"{', '.join(said)}; correct `tiff` if that is wrong.") if setting else None
 
 
-def _short(value: float) -> float:
-    """With three digits, as one would write it."""
-    short = float(f"{value:.3g}")
-    return int(short) if short.is_integer() else short
+def _short(low: float, high: float) -> list[float]:
+    """Both with three digits, as one would write them, and more where values lie close together far from 0.
+
+    The lower is rounded down, the higher up: between them lies what lay there.
+    """
+    spread = high - low
+    if not 0 < spread < math.inf:
+        return [_whole(low), _whole(low + max(1.0, 1e-6 * abs(low)))]
+    found = []
+    for value, rounded in ((low, math.floor), (high, math.ceil)):
+        digits = 2 - math.floor(math.log10(min(spread, abs(value) or spread)))  # behind the point; before it if below 0
+        digits = max(min(digits, _MOST_DIGITS), -_MOST_DIGITS)
+        found.append(round(rounded(value * 10.0**digits) / 10.0**digits, digits))
+    low, high = found if found[0] < found[1] else (low, high)  # equal where they differ in their last bits alone
+    return [_whole(low), _whole(high)]
+
+
+def _whole(value: float) -> float:
+    return int(value) if value.is_integer() and abs(value) < 1e15 else value
 
 
 def _look(path: Path, name: str) -> _Seen:

@@ -84,6 +84,10 @@ def test_saved_of_one_split(tmp_path):
     "names",
     [
         ("data/train-00000-of-00001.parquet", "data/validation-00000-of-00001.parquet"),
+        (
+            "data/train-00000-of-00001-a1b2c3d4e5f60718.parquet",
+            "data/validation-00000-of-00001-b1b2c3d4e5f60718.parquet",
+        ),
         ("train.parquet", "validation.parquet"),
         ("train/0000.parquet", "validation/0000.parquet"),
         ("default/train/0000.parquet", "default/validation/0000.parquet"),
@@ -95,6 +99,15 @@ def test_parquet(tmp_path, names):
         rows(count=count).to_parquet(tmp_path / "d" / name)
     assert len(open_dataset(entry_of(tmp_path / "d", tmp_path))) == 3
     assert len(open_dataset(load(tmp_path / "recipe-finetune.yaml", FinetuneConfig).val)) == 2
+
+
+@pytest.mark.parametrize("digest", ["", "-a1b2c3d4e5f6071"])
+def test_parquet_of_several_files_is_one_split(tmp_path, digest):
+    (tmp_path / "d").mkdir()
+    for number in range(3):
+        rows(count=2).to_parquet(tmp_path / f"d/train-{number:05d}-of-00003{digest and f'{digest}{number}'}.parquet")
+    assert list(recognise(tmp_path / "d").splits) == ["train"]
+    assert len(open_dataset(entry_of(tmp_path / "d", tmp_path))) == 6
 
 
 def test_parquet_that_somebody_else_wrote(tmp_path):

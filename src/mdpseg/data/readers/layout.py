@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from mdpseg.data.readers.complaints import complain
@@ -24,11 +24,34 @@ def one_line_names(text: str) -> list[str]:
 def files_below(folder: Path, suffixes: Iterable[str]) -> list[Path]:
     """All files with one of the suffixes in a folder and those in it, sorted, without hidden ones."""
     endings = tuple(suffixes)
-    found = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent, n) for n in names if n.lower().endswith(endings) and not n.startswith(".")]
-    return sorted(found)
+    return sorted(file for file in walk(folder) if file.name.lower().endswith(endings))
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """All files in a folder and those in it, without hidden ones, in no order.
+
+    Linked folders are followed, after all that lie there themselves; one that several links lead to is walked once, and
+    one that holds ``folder`` not at all, so that links in a circle end.
+    """
+    if not folder.is_dir():
+        return
+    walked = {_identity(above) for above in folder.resolve().parents}
+    starts = [str(folder)]
+    for start in starts:  # grows
+        for parent, folders, names in os.walk(start):
+            identity = _identity(parent)
+            if identity in walked:
+                folders.clear()
+                continue
+            walked.add(identity)
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            starts += [path for name in folders if os.path.islink(path := os.path.join(parent, name))]
+            yield from (Path(parent, name) for name in names if not name.startswith("."))
+
+
+def _identity(folder: str | Path) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
 
 
 def need_folder(name: str, folder: Path, layout: str) -> None:

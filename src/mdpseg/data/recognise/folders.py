@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mdpseg.data.readers.decode import IMAGE_SUFFIXES
+from mdpseg.data.readers.layout import walk
 from mdpseg.data.readers.tiff import TIFF_SUFFIXES
 
 IMAGES = (
@@ -20,8 +21,10 @@ LISTS = ("classes.txt", "classes.yaml", "classes.yml", "class_names.txt", "class
 
 
 def inner(folder: Path) -> list[str]:
-    """Names of the folders in a folder, sorted, without hidden ones."""
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    """Names of the folders in a folder, sorted, without hidden ones and what macOS puts into archives."""
+    return sorted(
+        p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".") and p.name != "__MACOSX"
+    )
 
 
 def plain(name: str) -> str:
@@ -35,11 +38,19 @@ def matches(root: Path, pattern: str) -> bool:
 
 
 def has_images(folder: Path, deep: bool = True) -> bool:
-    """Whether an image lies in a folder or, if ``deep``, in one below it."""
+    """Whether an image that readers take, no hidden one, lies in a folder or, if ``deep``, in one below it."""
     if not folder.is_dir():
         return False
-    files = folder.rglob("*") if deep else folder.iterdir()
-    return any(path.suffix.lower() in (*IMAGE_SUFFIXES, *TIFF_SUFFIXES) for path in files)
+    return any(map(_is_image, walk(folder))) if deep else bool(loose_images(folder))
+
+
+def loose_images(folder: Path) -> list[Path]:
+    """The images in a folder itself."""
+    return sorted(path for path in folder.iterdir() if _is_image(path))
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in (*IMAGE_SUFFIXES, *TIFF_SUFFIXES) and not path.name.startswith(".")
 
 
 def find_list(root: Path) -> Path | None:

@@ -51,7 +51,7 @@ def parquet(folder: Path) -> Found | None:
 def _split_of(file: Path) -> str:
     if file.parent.name.lower() in USUAL:
         return file.parent.name
-    return re.sub(r"-\d+(-of-\d+)?$", "", file.stem)  # train-00000-of-00003
+    return re.sub(r"-\d+(-of-\d+(-[0-9a-f]+)?)?$", "", file.stem)  # train-00000-of-00003, once with a digest behind it
 
 
 def _read(file: Path) -> dict[str, Any]:

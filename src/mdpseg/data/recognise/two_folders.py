@@ -2,61 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mdpseg.data.recognise.folders import IMAGES, MASKS, has_images, inner, plain
+from mdpseg.data.recognise.folders import IMAGES, MASKS, has_images, inner, loose_images, plain
 from mdpseg.data.recognise.found import USUAL, Found, rank
+
+Splits = dict[str, dict[str, Any]]
 
 
 def two_folders(folder: Path) -> Found | None:
-    """Two folders above, below or without folders of splits."""
+    """Two folders above, below or without folders of splits; what lies there and is in no split is a remark."""
     names = inner(folder)
     for root in [folder, *(folder / name for name in names if len(names) == 1)]:
-        splits = dict(_pairs_of_folders(root))
+        images, masks = (_named(root, words) for words in (IMAGES, MASKS))
+        splits, remarks = _inside_both(root, images, masks) if images and masks else _beside_each_other(root)
         if splits:
-            named = {split: keys for split, keys in splits.items() if split.lower() in USUAL}
-            ordered = dict(sorted((named or splits).items(), key=lambda item: rank(item[0])))
-            return Found("folder", "two folders", root, ordered, own=True, nameless=True)
+            ordered = dict(sorted(splits.items(), key=lambda item: rank(item[0])))
+            return Found("folder", "two folders", root, ordered, remarks=tuple(remarks), own=True, nameless=True)
     return None
 
 
-def _pairs_of_folders(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _beside_each_other(root: Path) -> tuple[Splits, list[str]]:
+    """Splits are folders around both, train/images and train/masks; or a pair of them each, train and trainannot."""
+    splits: Splits = {}
+    remarks: list[str] = []
     names = inner(root)
-    images, masks = (_named(root, words) for words in (IMAGES, MASKS))
-    if images and masks:  # images/train, masks/train; or no splits
-        yield from _inside_both(root, images, masks)
-        return
     for split in names:
-        if split.lower() not in USUAL:
-            continue
         images, masks = (_named(root / split, words) for words in (IMAGES, MASKS))
-        if images and masks and has_images(images):  # train/images, train/masks
-            yield split, {"images": images, "masks": masks}
-        for other in names:  # train, trainannot
+        if split.lower() not in USUAL:
+            if images and masks and has_images(images):
+                remarks.append(f"Left out: {root / split}; {split} is no usual name of a split.")
+            continue
+        if images and masks and has_images(images):
+            splits[split] = {"images": images, "masks": masks}
+        for other in names:
             ending = plain(other.removeprefix(split))
             if other != split and other.startswith(split) and ending in MASKS and has_images(root / split):
-                yield split, {"images": root / split, "masks": root / other}
+                splits[split] = {"images": root / split, "masks": root / other}
+        if split not in splits and has_images(root / split):
+            remarks.append(f"Left out: {root / split}; no folder of masks was found for it.")
+    return splits, remarks
 
 
-def _inside_both(root: Path, images: Path, masks: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Splits are folders inside both, or lists of ids, or there are none."""
+def _inside_both(root: Path, images: Path, masks: Path) -> tuple[Splits, list[str]]:
+    """Splits are folders inside both, images/train and masks/train; or lists of ids; or there are none."""
     common = [name for name in inner(images) if (masks / name).is_dir() and name.lower() in USUAL]
-    for split in common:
-        if has_images(images / split):
-            yield split, {"images": images / split, "masks": masks / split}
-    if common or not has_images(images) or not has_images(masks):  # annotations may be JSON alone
-        return
-    lists = {path.stem: path for place in (root, *root.glob("ImageSets/*")) for path in sorted(place.glob("*.txt"))}
-    listed = {name: path for name, path in lists.items() if name.lower() in USUAL}
-    for split, path in listed.items():
-        yield split, {"images": images, "masks": masks, "subset": {"list": path}}
-    if not listed:
-        yield "all", {"images": images, "masks": masks}
+    if common:
+        splits = {
+            name: {"images": images / name, "masks": masks / name} for name in common if has_images(images / name)
+        }
+        done = set(splits)
+        remarks = _without_a_split(images, masks, done)  # names whose image folders are told are done, too
+        return splits, remarks + _without_a_split(masks, images, done)
+    if not has_images(images) or not has_images(masks):  # annotations may be JSON alone
+        return {}, []
+    place, others = _lists(root)
+    if place is None:
+        return {"all": {"images": images, "masks": masks}}, []
+    remarks = [f"Splits by the lists in {place}."]
+    if others:
+        remarks.append(f"Lists that are not used: those in {', '.join(map(str, others))}.")
+    lists = {path.stem: path for path in _usual_lists(place)}
+    return {name: {"images": images, "masks": masks, "subset": {"list": path}} for name, path in lists.items()}, remarks
+
+
+def _without_a_split(folder: Path, partner: Path, done: set[str]) -> list[str]:
+    """A remark for whatever is in one of two folders and in no split; the names of such folders are then done."""
+    remarks = []
+    for name in inner(folder):
+        if name in done or not has_images(folder / name):
+            continue
+        done.add(name)
+        reason = f"there is no {partner / name}"
+        if (partner / name).is_dir():
+            unusual = name.lower() not in USUAL
+            reason = f"{name} is no usual name of a split" if unusual else f"no image is in {partner / name}"
+        remarks.append(f"Left out: {folder / name}; {reason}.")
+    loose = loose_images(folder)
+    if loose:
+        remarks.append(f"Left out: {len(loose)} files in {folder} itself, such as {loose[0].name}; no split has them.")
+    return remarks
+
+
+def _lists(root: Path) -> tuple[Path | None, list[Path]]:
+    """The folder whose lists are the splits, and further ones: VOC has lists for detection and others beside those."""
+    sets = root / "ImageSets"
+    names = inner(sets) if sets.is_dir() else []
+    names.sort(key=lambda name: plain(name) != "segmentation")  # a stable sort
+    places = [place for place in (*(sets / name for name in names), sets, root) if _usual_lists(place)]
+    return (places[0] if places else None), places[1:]
+
+
+def _usual_lists(place: Path) -> list[Path]:
+    return [path for path in sorted(place.glob("*.txt")) if path.stem.lower() in USUAL]
 
 
 def _named(root: Path, words: Sequence[str]) -> Path | None:
-    """The folder with the first of the names, whatever its case and hyphens."""
+    """The folder with the first of the names, whatever its case and hyphens; better one that holds images."""
     by_name = {plain(name): root / name for name in inner(root)}
-    return next((by_name[word] for word in words if word in by_name), None)
+    found = [by_name[word] for word in words if word in by_name]
+    return next((folder for folder in found if has_images(folder)), found[0] if found else None)
