@@ -55,7 +55,9 @@ class DatasetConfig(Settings):
     ] = Field(description="Layout of its files (docs/data.md).")
     path: Path | None = Field(None, description="The dataset's root; relative to `data_root`.")
     url: str | None = Field(None, pattern=r"^https?://", description="`shards` only: address, in place of `path`.")
-    cache: Path | None = Field(None, description="`shards` by url: folder that keeps what was read last.")
+    cache: Path | None = Field(
+        None, description="`shards` by url: folder that keeps what was read last; starts at `data_root`."
+    )
     cache_gb: Annotated[float, Field(gt=0)] | None = Field(
         None, description="`shards` by url: most gigabytes in the cache; default: 10."
     )

@@ -162,7 +162,7 @@ def _huggingface(config: DatasetConfig, data_root: Path) -> HuggingFace:
 def _shards(config: DatasetConfig, data_root: Path) -> Shards:
     classes = config.classes
     if config.url is not None:
-        cache = Cache(config.cache, round((config.cache_gb or 10) * 10**9)) if config.cache else None
+        cache = Cache(data_root / config.cache, round((config.cache_gb or 10) * 10**9)) if config.cache else None
         store: RemoteShards | Path = RemoteShards(config.url, config.name, cache)
     else:
         assert config.path is not None  # its configuration checks it

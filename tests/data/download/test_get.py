@@ -19,6 +19,7 @@ from mdpseg.data.download.fetch import fetch
 from mdpseg.data.download.get import MIRROR
 from mdpseg.data.open import open_dataset
 from mdpseg.errors import UserError
+from mdpseg.files import lock
 from tests import web_server
 from tests.data.readers.files import original, write_image, write_lines, write_mask
 from tests.data.test_open import config
@@ -273,6 +274,35 @@ def test_an_archive_put_there_by_hand_is_checked(ade, tmp_path, mdpseg_command):
     ade.asked[:] = []
     assert mdpseg_command("data", "get", "ade20k", "--out", tmp_path / "data")[0] == 0
     assert not ade.asked
+
+
+def test_two_at_once_into_one_folder(ade, tmp_path, mdpseg_command):
+    out = tmp_path / "data"
+    (out / ".unpacking-x").mkdir(parents=True)
+    with (out / ".getting").open("w") as held:
+        lock(held)
+        code, _, err = mdpseg_command("data", "get", "ade20k", "--out", out)
+        assert code == 2
+        assert "Another `mdpseg data get`" in err
+        assert err.count("\n") == 1
+        assert listing(out) == [".getting", ".unpacking-x"]
+        assert not ade.asked
+    assert mdpseg_command("data", "get", "ade20k", "--out", out)[0] == 0  # what a killed one left is no hindrance
+    assert listing(out) == ["ADEChallengeData2016", "LICENCE.txt", "downloads.json"]
+
+
+@pytest.mark.parametrize("record", [b"{", b"{}", b"\xff", b"[" * 100_000])
+def test_a_damaged_record_and_a_licence_of_another_encoding(ade, tmp_path, mdpseg_command, record):
+    out = tmp_path / "data"
+    out.mkdir()
+    (out / "downloads.json").write_bytes(record)
+    (out / "LICENCE.txt").write_bytes(b"caf\xe9\n")
+    for _ in range(2):
+        code, _, err = mdpseg_command("data", "get", "ade20k", "--out", out)
+        assert (code, err) == (0, "")
+    assert len(json.loads((out / "downloads.json").read_text())) == 1
+    assert (out / "LICENCE.txt").read_bytes().startswith(b"caf\xe9\n")
+    assert (out / "LICENCE.txt").read_bytes().count(b"ADE20K") == sources.SOURCES["ade20k"].licence.count("ADE20K")
 
 
 def test_more_than_is_expected_is_not_got(ade, tmp_path, monkeypatch, mdpseg_command):

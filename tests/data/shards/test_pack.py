@@ -14,8 +14,9 @@ import mdpseg
 from mdpseg.data.open import open_dataset
 from mdpseg.data.readers import Folder
 from mdpseg.data.readers.unlabelled import Images, Unlabelled
+from mdpseg.data.shards.folder import STATE
 from mdpseg.data.shards.index import parse
-from mdpseg.data.shards.pack import STATE, pack
+from mdpseg.data.shards.pack import pack
 from mdpseg.data.shards.reader import Shards
 from mdpseg.errors import UserError
 from tests import processes, tiny

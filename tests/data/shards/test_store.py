@@ -193,6 +193,28 @@ def test_an_index_that_lies_is_refused(packed, change):
         Shards(packed[1])
 
 
+def test_an_index_that_knows_more_than_the_shards_is_not_to_be_removed(packed, tmp_path):
+    shards = others(tmp_path)
+    Shards(shards, ["a", "b"])
+    for folder_, advice in ((packed[1], "copy it again"), (shards, "remove it")):
+        changed(folder_, lambda i: i.pop("rows"))
+        with pytest.raises(UserError, match="not the index") as raised:
+            Shards(folder_, ["a", "b"])
+        assert advice in str(raised.value)
+        assert ("made anew" in str(raised.value)) == (advice == "remove it")
+
+
+def test_keys_of_others_are_their_ids_and_no_escape_leads_out(tmp_path):
+    image, mask = member(tmp_path)
+    pairs = [("a%2Eb.jpg", image), ("a%2Eb.png", mask), ("%2E%2E/c.jpg", image), ("%2E%2E/c.png", mask)]
+    plain_tar(tmp_path / "ours" / "shard-000000.tar", [(info(name), content) for name, content in pairs])
+    assert [sample.id for sample in Shards(tmp_path / "ours", ["a", "b"])] == ["%2E%2E/c", "a.b"]
+    plain_tar(tmp_path / "named" / "x-000000.tar", [(info(name), content) for name, content in pairs])
+    assert [sample.id for sample in Shards(tmp_path / "named", ["a", "b"])] == ["%2E%2E/c", "a%2Eb"]
+    theirs = others(tmp_path, keys=("a%2Eb",), name="shard-000000.tar")
+    assert [sample.id for sample in Shards(theirs, ["a", "b"])] == ["a%2Eb"]
+
+
 def test_a_shard_of_another_size_or_gone(packed):
     shard = packed[1] / "shard-000000.tar"
     shard.write_bytes(shard.read_bytes()[:-512])
@@ -233,6 +255,34 @@ def test_a_url_in_a_recipe(packed, tmp_path):
     for wrong in ({"path": "x"}, {"url": None}):
         with pytest.raises(ValueError, match="either `path` or `url`"):
             config(**{**entry, **wrong})
+
+
+def test_classes_lie_beside_the_shards_on_the_server(tmp_path):
+    shards = others(tmp_path)
+    local = Shards(shards, ["a", "b"])  # makes the index, which names no classes
+    with web_server.serving(shards) as server:
+        with pytest.raises(UserError, match=rf"{server.url}/classes\.txt is not there"):
+            Shards(RemoteShards(server.url, "theirs"))
+        (shards / "classes.txt").write_bytes(b"\xef\xbb\xbf# of theirs\r\na\r\n\r\nb\r\n")
+        remote = Shards(RemoteShards(server.url, "theirs"))
+        assert remote.classes == ["a", "b"]
+        same(remote, local)
+        assert Shards(RemoteShards(server.url, "theirs"), ["c", "d"]).classes == ["c", "d"]
+        (shards / "classes.txt").write_bytes(b"caf\xe9")
+        with pytest.raises(UserError, match="not UTF-8"):
+            Shards(RemoteShards(server.url, "theirs"))
+
+
+def test_the_cache_starts_at_data_root(packed, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with web_server.serving(tmp_path) as server:
+        for cache in ("cache", str(tmp_path / "absolute")):
+            entry = config(name="mine", reader="shards", url=f"{server.url}/out", cache=cache)
+            open_dataset(entry, tmp_path / "root")[0]
+    assert list((tmp_path / "root" / "cache").glob("??/*"))
+    assert list((tmp_path / "absolute").glob("??/*"))
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 @pytest.mark.parametrize(

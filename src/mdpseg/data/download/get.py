@@ -18,12 +18,13 @@ from mdpseg.data.download.sbd import add_to_voc, need_voc
 from mdpseg.data.download.sources import Archive, Source
 from mdpseg.data.download.unpack import BadArchiveError, unpack
 from mdpseg.errors import UserError
-from mdpseg.files import disk_faults_are_told, make_folder, write_text
+from mdpseg.files import disk_faults_are_told, lock, make_folder, write_text, write_whole
 
 MIRROR = "MDPSEG_MIRROR"  # environment variable: address of a folder with the archives under their own names
 LICENCE = "LICENCE.txt"
 RECORD = "downloads.json"
 _UNPACKING = ".unpacking-"
+_LOCK = ".getting"
 
 
 def get(source: Source, out: Path, tell: Callable[[str], None]) -> None:
@@ -36,12 +37,42 @@ def get(source: Source, out: Path, tell: Callable[[str], None]) -> None:
 
     Raises:
         UserError: see :func:`mdpseg.data.download.fetch.fetch` and :func:`mdpseg.data.download.unpack.unpack`; or
-            there is no room.
+            there is no room, or another process gets something into that folder.
     """
     tell(f"Terms of use: {source.licence}")
     if source.name == "sbd":
         need_voc(out)
     make_folder(out)
+    with _alone(out, tell):
+        _get(source, out, tell)
+
+
+@contextmanager
+def _alone(out: Path, tell: Callable[[str], None]) -> Iterator[None]:
+    """Nobody else gets anything into the folder: they would remove what is being unpacked, and take half for whole."""
+    path = out / _LOCK
+    with disk_faults_are_told(path):
+        file = path.open("w")
+    with file:
+        try:
+            locked = lock(file, wait=False)
+            # where one has just ended, the file that was opened may be gone, and another's stand there
+            if locked and not os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                raise BlockingIOError
+        except (BlockingIOError, FileNotFoundError):
+            raise UserError(
+                f"Another `mdpseg data get` is getting something into {out}; wait for it, or choose another folder by "
+                "--out."
+            ) from None
+        if not locked:
+            tell("This file system has no locks: see to it that no other `mdpseg data get` writes here.")
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _get(source: Source, out: Path, tell: Callable[[str], None]) -> None:
     for leftover in out.glob(f"{_UNPACKING}*"):
         shutil.rmtree(leftover, ignore_errors=True)
     missing = [archive for archive in source.archives if not (out / archive.makes).exists()]
@@ -120,13 +151,19 @@ def _progress(title: str) -> Iterator[Callable[[int, int | None], None]]:
 def _record(out: Path, url: str, size: int, sha256: str, checksum: str | None) -> None:
     """Adds what was got to downloads.json."""
     path = out / RECORD
-    known = json.loads(path.read_bytes()) if path.is_file() else []
+    try:
+        known = json.loads(path.read_bytes()) if path.is_file() else []
+    except (ValueError, RecursionError):
+        known = None
+    if not isinstance(known, list):  # damaged: a record of what came is no reason to get it again
+        known = []
     entry = {"url": url, "date": str(date.today()), "bytes": size, "sha256": sha256, "checked_against": checksum}
     write_text(path, json.dumps([*known, entry], indent=1) + "\n")
 
 
 def _note_licence(out: Path, source: Source) -> None:
     path = out / LICENCE
-    known = path.read_text(encoding="utf-8") if path.is_file() else ""
-    if source.licence not in known:
-        write_text(path, f"{known}{source.licence}\n")
+    known = path.read_bytes() if path.is_file() else b""  # whatever its encoding is
+    ours = source.licence.encode()
+    if ours not in known:
+        write_whole(path, lambda temporary: temporary.write_bytes(known + ours + b"\n"))

@@ -41,15 +41,20 @@ def add_to_voc(out: Path) -> str:
         A message of what was made.
 
     Raises:
-        UserError: a file of SBD cannot be read, or the disk is full.
+        UserError: a file of SBD cannot be read, the disk is full, or masks or a list of somebody else are there.
     """
     voc, release = out / _VOC, out / _RELEASE
     lists = voc / "ImageSets" / "Segmentation"
     train, val = ({*read_lines(lists / f"{split}.txt", f"VOC's {split}.txt")} for split in ("train", "val"))
     # of VOC's val no SBD mask may be trained on
     theirs = {path.stem for path in (release / "cls").glob("*.mat")} - train - val
-    masks = voc / "SegmentationClassAug"
-    if not masks.is_dir():
+    masks, list_file = voc / "SegmentationClassAug", lists / "train_aug.txt"
+    made = f"{masks}: {len(train)} masks of VOC, {len(theirs)} of SBD"
+    there = masks.is_dir()
+    if there:
+        _check_what_is_there(masks, list_file, train | theirs)
+        made += ", which were there already"
+    else:
         unfinished = voc / ".unpacking-aug"
         shutil.rmtree(unfinished, ignore_errors=True)
         with disk_faults_are_told(masks):
@@ -59,8 +64,24 @@ def add_to_voc(out: Path) -> str:
             for key in sorted(train):
                 shutil.copyfile(voc / "SegmentationClass" / f"{key}.png", unfinished / f"{key}.png")
             unfinished.rename(masks)
-    write_text(lists / "train_aug.txt", "".join(f"{key}\n" for key in sorted(train | theirs)))
-    return f"{masks}: {len(train)} masks of VOC, {len(theirs)} of SBD"
+    if not (there and list_file.is_file()):
+        write_text(list_file, "".join(f"{key}\n" for key in sorted(train | theirs)))
+    return made
+
+
+def _check_what_is_there(masks: Path, list_file: Path, keys: set[str]) -> None:
+    """Complains about masks that are not all, and about a list of others: somebody else made them."""
+    absent = sorted(keys - {path.stem for path in masks.glob("*.png")})
+    if absent:
+        raise UserError(
+            f"{masks} is there already and lacks {len(absent)} of the {len(keys)} masks of VOC's train and SBD, such "
+            f"as {absent[0]}.png; nothing was changed. Move it away, and they are made by the same command."
+        )
+    if list_file.is_file() and {*read_lines(list_file, f"VOC's {list_file.name}")} != keys:
+        raise UserError(
+            f"{list_file} is there already and lists other images than VOC's train and SBD; nothing was changed. Move "
+            "it away, and it is written by the same command."
+        )
 
 
 def _read_mat(path: Path) -> np.ndarray:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from mdpseg.data.readers.decode import LARGEST_FILE
+from mdpseg.data.shards.keys import is_id
 from mdpseg.errors import UserError
 from mdpseg.files import write_text
 
 NAME = "index.json"
 LARGEST_INDEX = 2**29  # bytes, some five million images
 _FORMAT = "mdpseg-shards-1"
+_PACKED = re.compile(rb'"fingerprint":\s*"')  # in an index that pack wrote, however damaged it is
 
 
 class Member(NamedTuple):
@@ -134,10 +137,11 @@ def parse(content: bytes, where: str) -> Index:
         return Index(shards, rows, classes=classes, **texts)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else f"{error}"
-        raise UserError(
-            f"{where} is not the index of shards ({reason:.200}); remove it if it lies beside the shards, it is then "
-            "made anew, or pack the dataset again."
-        ) from None
+        # what pack knows, such as the classes, no scan of the shards finds again
+        todo = "remove it if it lies beside the shards, it is then made anew, or pack the dataset again"
+        if _PACKED.search(content):
+            todo = "copy it again from where the dataset was packed, or pack it again into another folder"
+        raise UserError(f"{where} is not the index of shards ({reason:.200}); {todo}.") from None
 
 
 def _text(value: Any) -> str | None:
@@ -155,7 +159,7 @@ def _shard(entry: Any) -> Shard:
 
 def _row(entry: Any, shards: Sequence[Shard]) -> Row:
     name, shard, *numbers = entry
-    if not isinstance(name, str) or not is_safe(name):
+    if not isinstance(name, str) or not is_id(name):
         raise ValueError(f"{name!r:.60} is not an id")
     if _number(shard) >= len(shards) or len(numbers) not in (3, 6):
         raise ValueError(f"the entry of {name!r:.60} is not whole")
@@ -177,7 +181,5 @@ def _number(value: Any) -> int:
 
 
 def is_safe(name: str) -> bool:
-    """Whether a name from an archive stays below the folder that it is for: neither absolute nor with ``..``."""
-    path = PurePosixPath(name)
-    windows = "\\" in name or (len(name) > 1 and name[1] == ":")
-    return bool(name) and "\0" not in name and not windows and not path.is_absolute() and ".." not in path.parts
+    """Whether a name from an archive stays below the folder that it is for, by the rules of any machine."""
+    return is_id(name) and "\\" not in name and name[1:2] != ":"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -19,17 +18,18 @@ from rich.progress import track
 from torch import Tensor
 
 from mdpseg.data.loader import Reader
-from mdpseg.data.readers.decode import decode_photograph, read_bytes
-from mdpseg.data.readers.header import kind_of
+from mdpseg.data.readers.decode import decode_photograph
 from mdpseg.data.readers.pairs import PairReader
-from mdpseg.data.readers.unlabelled import Unlabelled
-from mdpseg.data.shards.index import NAME, Index, Member, Row, Shard, parse
+from mdpseg.data.readers.unlabelled import Images, Unlabelled
+from mdpseg.data.shards import fingerprint
+from mdpseg.data.shards.folder import begin, finished, part_path, shard_name, tidy
+from mdpseg.data.shards.index import NAME, Index, Member, Row, Shard
+from mdpseg.data.shards.keys import is_id, key_of
 from mdpseg.data.workers import in_order
 from mdpseg.errors import UserError, printable
-from mdpseg.files import make_folder, remove_temporaries, write_text, write_whole
+from mdpseg.files import write_whole
 
 _ENDINGS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
-STATE = "packing.json"  # in a folder whose packing is not finished: whose it is
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,14 @@ class Packed:
         ending: jpg, png or webp, by the content.
         image: the file's bytes.
         mask: an 8-bit PNG of local ids, or None.
+        source: what they follow from, see :func:`mdpseg.data.shards.fingerprint.source`.
     """
 
     id: str
     ending: str
     image: bytes
     mask: bytes | None
+    source: str
 
 
 def pack(reader: Reader, out: Path, *, shard_bytes: int = 256 * 10**6, workers: int = 2) -> Index:
@@ -67,127 +69,53 @@ def pack(reader: Reader, out: Path, *, shard_bytes: int = 256 * 10**6, workers: 
     Raises:
         UserError: an image or mask is bad, ``out`` holds something else, or the disk is full.
     """
-    fingerprints = _fingerprints(reader, shard_bytes)
-    done = _begin(out, fingerprints, reader.name)
+    _check_ids(reader)
+    mark = fingerprint.beginning(reader, shard_bytes)
+    done = begin(out, reader, mark, workers)
     if done is not None:
         return done
-    parts = _finished(out, fingerprints)
+    parts = finished(out, reader, mark, workers)
     start = sum(len(part.rows) for part in parts)
-    shards = _shards(_read(reader, start, workers), shard_bytes)
-    for number, content in enumerate(shards, len(parts)):
-        start += len(content)
-        parts.append(_write_shard(out, number, content, fingerprints[start]))
+    mark = (parts[-1].fingerprint if parts else None) or mark
+    for number, content in enumerate(_shards(_read(reader, start, workers), shard_bytes), len(parts)):
+        for packed in content:
+            mark = fingerprint.following(mark, packed.source)
+        parts.append(_write_shard(out, number, content, mark))
     index = Index(
         [part.shards[0] for part in parts],
         [row._replace(shard=number) for number, part in enumerate(parts) for row in part.rows],
         dataset=reader.name,
         classes=reader.classes if reader.label_set else None,
         catch_all=reader.catch_all,
-        fingerprint=fingerprints[-1],
+        fingerprint=mark,
     )
     index.write(out / NAME)
-    _tidy(out, index)
+    tidy(out, index)
     return index
 
 
-def _fingerprints(reader: Reader, shard_bytes: int) -> list[str]:
-    """One for each number of images from none to all: of what the shards of so many first images follow from.
-
-    That is as far as it shows without reading the images: names, classes, sizes of files.
-    """
-    digest = hashlib.sha256(json.dumps([reader.name, reader.classes, reader.catch_all, shard_bytes]).encode())
-    found = [digest.hexdigest()]
-    for index in range(len(reader)):
-        files = reader.paths(index) if isinstance(reader, PairReader | Unlabelled) else ()
-        sizes = [file.stat().st_size if file.is_file() else -1 for file in files]
-        digest.update(json.dumps([_id(reader, index), sizes]).encode())
-        found.append(digest.hexdigest())
-    return found
-
-
-def _id(reader: Reader, index: int) -> str:
-    if isinstance(reader, Unlabelled):
-        return reader.source.id(index)
-    return reader.id(index) if isinstance(reader, PairReader) else reader[index].id
-
-
-def _begin(out: Path, fingerprints: Sequence[str], name: str) -> Index | None:
-    """Makes the folder ready; the index if all is there already."""
-    make_folder(out)
-    index, state = out / NAME, out / STATE
-    if index.is_file():
-        done = parse(index.read_bytes(), str(index))
-        same = done.fingerprint == fingerprints[-1]
-        if same and all(
-            (out / shard.name).is_file() and (out / shard.name).stat().st_size == shard.bytes for shard in done.shards
-        ):
-            _tidy(out, done)
-            return done
-        raise UserError(
-            f"{out} holds shards of {'which some are gone' if same else 'another dataset, or of one that has changed'} "
-            f"({printable(str(done.dataset))}); {name} needs a folder of its own, or remove them."
-        )
-    if state.is_file():
-        if state.read_text() != _state(fingerprints, name):
+def _check_ids(reader: Reader) -> None:
+    """Refuses an id that no index may hold, before hours are spent on it."""
+    named = reader.source if isinstance(reader, Unlabelled) else reader
+    if not isinstance(named, PairReader | Images):
+        return  # made on the fly, and named by us
+    for name in map(named.id, range(len(named))):
+        if not is_id(name):
             raise UserError(
-                f"{out} holds the unfinished packing of another dataset, or with other settings; choose another "
-                "folder, or remove it."
+                f"{reader.name}: image {name!r:.100} would lead out of the folder of its shards; give its path without "
+                "`..`."
             )
-    elif any(out.glob("*.tar")):
-        raise UserError(f"{out} holds shards that are not of this packing; choose another folder, or remove them.")
-    remove_temporaries(out)
-    write_text(state, _state(fingerprints, name))
-    return None
-
-
-def _tidy(out: Path, index: Index) -> None:
-    """Removes what was only needed until the index was there."""
-    for path in [out / STATE, *out.glob("shard-*.tar.json"), *out.glob("shard-*.tar")]:
-        if path.name not in {shard.name for shard in index.shards}:
-            path.unlink(missing_ok=True)
-
-
-def _state(fingerprints: Sequence[str], name: str) -> str:
-    return json.dumps({"dataset": name, "fingerprint": fingerprints[0]}) + "\n"
-
-
-def _finished(out: Path, fingerprints: Sequence[str]) -> list[Index]:
-    """The shards that an interrupted packing has finished and that still hold, each as an index of its own."""
-    parts: list[Index] = []
-    count = 0
-    while (path := _part_path(out, len(parts))).is_file():
-        part = parse(path.read_bytes(), str(path))
-        shard = out / part.shards[0].name
-        count += len(part.rows)
-        if (
-            part.fingerprint not in fingerprints[count : count + 1]
-            or not shard.is_file()
-            or shard.stat().st_size != part.shards[0].bytes
-        ):
-            break
-        parts.append(part)
-    return parts
-
-
-def _part_path(out: Path, number: int) -> Path:
-    return out / f"{_shard_name(number)}.json"
-
-
-def _shard_name(number: int) -> str:
-    return f"shard-{number:06}.tar"
 
 
 def _pack_one(reader: Reader, index: int) -> Packed:
     sample = reader[index]
     mask = _png(sample.mask) if reader.label_set else None
-    files = reader.paths(index) if isinstance(reader, PairReader | Unlabelled) else ()
-    if files:
-        content = read_bytes(files[0], reader.name)
-        ending = _ENDINGS.get(kind_of(content) or "")
-        # what the reader made of it may be more than the file: then the pixels are packed
-        if ending and torch.equal(decode_photograph(content, files[0], reader.name), sample.image):
-            return Packed(sample.id, ending, content, mask)
-    return Packed(sample.id, "png", _png(sample.image.permute(1, 2, 0)), mask)
+    file = fingerprint.packable(reader, index)
+    source = fingerprint.source(sample.id, file[1] if file else sample.image, sample.mask if reader.label_set else None)
+    # what the reader made of it may be more than the file: then the pixels are packed
+    if file and torch.equal(decode_photograph(file[1], file[0], reader.name), sample.image):
+        return Packed(sample.id, _ENDINGS[file[2]], file[1], mask, source)
+    return Packed(sample.id, "png", _png(sample.image.permute(1, 2, 0)), mask, source)
 
 
 def _png(pixels: Tensor) -> bytes:
@@ -219,14 +147,14 @@ def _shards(images: Iterator[Packed], most: int) -> Iterator[list[Packed]]:
         yield group
 
 
-def _write_shard(out: Path, number: int, images: Sequence[Packed], fingerprint: str) -> Index:
+def _write_shard(out: Path, number: int, images: Sequence[Packed], mark: str) -> Index:
     rows: list[Row] = []
-    path = out / _shard_name(number)
+    path = out / shard_name(number)
 
     def write(temporary: Path) -> None:
         with tarfile.open(temporary, "w", format=tarfile.GNU_FORMAT) as tar:
             for packed in images:
-                key = _key(packed.id)
+                key = key_of(packed.id)
                 image = _add(tar, f"{key}.{packed.ending}", packed.image)
                 mask = None if packed.mask is None else _add(tar, f"{key}.mask.png", packed.mask)
                 rows.append(Row(packed.id, 0, image, mask))
@@ -234,14 +162,9 @@ def _write_shard(out: Path, number: int, images: Sequence[Packed], fingerprint: 
     write_whole(path, write)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    index = Index([Shard(path.name, path.stat().st_size, digest)], rows, fingerprint=fingerprint)
-    index.write(_part_path(out, number))  # the shard counts from now on
+    index = Index([Shard(path.name, path.stat().st_size, digest)], rows, fingerprint=mark)
+    index.write(part_path(out, number))  # the shard counts from now on
     return index
-
-
-def _key(name: str) -> str:
-    """An id as a key: WebDataset ends a key at its first dot."""
-    return name.replace("%", "%25").replace(".", "%2E")
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> Member:

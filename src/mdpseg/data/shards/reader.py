@@ -57,7 +57,7 @@ class Shards(PairReader):
     ) -> None:
         self.store = LocalShards(Path(store), name) if isinstance(store, str | Path) else store
         index, place = self.store.index, self.store.location
-        names = _names(index.classes, classes, place, name) if labelled else []
+        names = _names(self.store, classes, name) if labelled else []
         pairs = []
         self._ahead: dict[Path, bytes] = {}
         self._images: dict[Path, tuple[Shard, Member]] = {}
@@ -134,17 +134,15 @@ def _whole(content: bytes, member: Member) -> bool:
     return len(content) == member.length and member.crc in (None, zlib.crc32(content))
 
 
-def _names(known: list[str] | None, given: str | Path | Sequence[Any] | None, place: Path, dataset: str) -> list[str]:
+def _names(store: Store, given: str | Path | Sequence[Any] | None, dataset: str) -> list[str]:
     """The class names, from the index or else from the list."""
-    if given is None and known is None:
-        given = place / "classes.txt"
+    known = store.index.classes
     if given is None:
-        assert known is not None
-        return read_classes(known, dataset).names
+        return read_classes(store.class_list() if known is None else known, dataset).names
     listed = read_classes(given, dataset).names
     if known is not None and listed != known:
         raise UserError(
             f"{dataset}: the class list of the recipe has {len(listed)} names and is not the one of {len(known)} that "
-            f"the shards of {place} were packed with; leave `classes` out."
+            f"the shards of {store.location} were packed with; leave `classes` out."
         )
     return listed

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from mdpseg.data.readers.decode import LARGEST_FILE
 from mdpseg.data.shards.index import Index, Member, Row, Shard, is_safe
+from mdpseg.data.shards.keys import id_of
 from mdpseg.errors import UserError
 
 # A member's name is KEY.ENDING, where the key ends at the first dot behind the last slash.
 IMAGES = ("jpg", "jpeg", "png", "webp", "image.jpg", "image.jpeg", "image.png", "image.webp", "img.jpg", "img.png")
 MASKS = ("mask.png", "seg.png", "segmentation.png", "label.png", "labels.png", "annotation.png", "png")
+_OUR_SHARD = re.compile(r"shard-\d{6}\.tar")
 LARGEST_HEADER = 2**20  # bytes of a member's long name or extended header
 
 
@@ -21,7 +24,8 @@ def scan(shards: Sequence[Path], name: str) -> Index:
     """Finds the images and masks of shards by their members' endings.
 
     The image is the first of :data:`IMAGES` that a key has, the mask the first of :data:`MASKS` beside it. Links,
-    devices, names that are absolute or hold ``..``, and whatever has other endings are left out.
+    devices, names that are absolute or hold ``..``, and whatever has other endings are left out. Keys are the ids, but
+    for shards that lost the index that ``mdpseg data pack`` wrote: there the ids are what was packed.
 
     Args:
         shards: local .tar files.
@@ -67,6 +71,11 @@ class _Headers(io.FileIO):
         return super().read(size)
 
 
+def _is_ours(shard: Path, info: tarfile.TarInfo) -> bool:
+    """Whether ``mdpseg data pack`` wrote it, which escapes ids: others' members have a time or an owner."""
+    return bool(_OUR_SHARD.fullmatch(shard.name)) and not (info.mtime or info.uname or info.gname)
+
+
 def _members(shard: Path, name: str) -> Iterator[tuple[str, str, Member]]:
     """Key, ending and place of each regular file."""
     size, end = shard.stat().st_size, 0
@@ -81,7 +90,9 @@ def _members(shard: Path, name: str) -> Iterator[tuple[str, str, Member]]:
                 if not info.isreg() or info.issparse() or not is_safe(info.name) or not key or not ending:
                     continue
                 if 0 < info.size <= LARGEST_FILE:
-                    yield str(path.with_name(key)), ending.lower(), Member(info.offset_data, info.size, None)
+                    key = str(path.with_name(key))
+                    key = id_of(key) if _is_ours(shard, info) else key
+                    yield key, ending.lower(), Member(info.offset_data, info.size, None)
             file.seek(-(-end // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE)
             if file.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes a damaged header for the end
                 raise tarfile.ReadError("a header is damaged")

@@ -13,6 +13,9 @@ from mdpseg.data.shards.index import LARGEST_INDEX, NAME, Index, Member, Shard, 
 from mdpseg.data.shards.scan import scan
 from mdpseg.errors import UserError
 from mdpseg.files import disk_faults_are_told
+from mdpseg.text_file import LARGEST_TEXT
+
+CLASSES = "classes.txt"
 
 
 class Store(Protocol):
@@ -25,6 +28,9 @@ class Store(Protocol):
 
     location: Path
     index: Index
+
+    def class_list(self) -> Path | list[str]:
+        """The file ``classes.txt`` beside the shards, or what stands in it; a UserError if a server has none."""
 
     def read(self, shard: Shard, member: Member) -> bytes:
         """The content of a member.
@@ -78,6 +84,10 @@ class LocalShards:
             index.write(self.location / NAME)
         return index
 
+    def class_list(self) -> Path | list[str]:
+        """See :class:`Store`."""
+        return self.location / CLASSES
+
     def read(self, shard: Shard, member: Member) -> bytes:
         """See :class:`Store`."""
         path = self.location / shard.name
@@ -128,6 +138,22 @@ class RemoteShards:
                 "reading others' shards from a disk once makes one, which can be copied to the server."
             )
         self.index = parse(content, address)
+        self._name = name
+
+    def class_list(self) -> Path | list[str]:
+        """See :class:`Store`."""
+        address = f"{self.url}/{CLASSES}"
+        content = web.read_small(address, LARGEST_TEXT)
+        if content is None:
+            raise UserError(
+                f"{self._name}: {address} is not there, nor does the index name classes; put a list there, one name a "
+                "line, or give `classes`."
+            )
+        try:
+            lines = [line.strip(" \t\r") for line in content.decode("utf-8-sig").split("\n")]
+        except UnicodeDecodeError:
+            raise UserError(f"{self._name}: {address} is not UTF-8 text; save it as UTF-8.") from None
+        return [line for line in lines if line and not line.startswith("#")]
 
     def read(self, shard: Shard, member: Member) -> bytes:
         """See :class:`Store`."""
