@@ -56,6 +56,8 @@ def kind_of(content: Any) -> str:
         return "datasets" if all("reader" in entry for entry in content) else "classes"
     if "reader" in content:
         return "datasets"
+    if "ignore_color" in content:
+        return "classes"
     if "roles" in content:
         return "preset"
     names = [name for value in content.values() for name in (value if isinstance(value, list) else [value])]
@@ -153,13 +155,14 @@ def entries(block: Block, content: Any, run: Any) -> None:
     recipe(block, {"datasets": datasets}, run)
 
 
-def classes(block: Block, content: list[Any], run: Any) -> None:
+def classes(block: Block, content: Any, run: Any) -> None:
     """A class list: of a folder whose masks hold these colours."""
     make_data("data/coloured")
     Path("classes.yaml").write_text(block.text)
     entry = {"name": "coloured", "reader": "folder", "path": "data/coloured", "classes": "classes.yaml"}
     recipe(block, {"datasets": [entry]}, run)
-    assert [entry["name"] for entry in content] == Path("data/coloured/classes.txt").read_text().split()
+    listed = content["classes"] if isinstance(content, dict) else content
+    assert [entry["name"] for entry in listed] == Path("data/coloured/classes.txt").read_text().split()
 
 
 def merge(block: Block, content: dict[str, Any], run: Any) -> None:

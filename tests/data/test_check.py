@@ -64,6 +64,32 @@ def test_of_many_absent_classes_the_first_are_named(tmp_path):
     assert wrong == "27 of 30 classes have no pixel (" + ", ".join(f"class {n}" for n in range(3, 11)) + " ...)"
 
 
+def test_classes_that_a_part_lacks_are_a_remark(tmp_path, mdpseg_command):
+    """Lines taken out of a class list would rename all classes behind them."""
+    recipe = dataset(tmp_path / "d", train=6, val=1)
+    for mask in (tmp_path / "d/masks/val").iterdir():
+        Image.fromarray(np.zeros((40, 48), np.uint8)).save(mask)
+    kept = "do not take lines out of the class list, whose order is the ids."
+    line = f"mine (val): 2 of 3 classes have no pixel (b, c); that is no mistake in a part; {kept}"
+    for report in (found(recipe, tmp_path), check(tmp_path / "d", workers=0)):
+        (problem,) = report.problems
+        assert report.clean
+        assert problem.line().replace("d (val)", "mine (val)") == line
+    entry = f"{{name: mine, reader: folder, path: {tmp_path / 'd'}, split: val}}"
+    assert check(entry, workers=0).clean
+    (tmp_path / "list.txt").write_text("0\n")
+    shutil.copy(tmp_path / "d/masks/val/0.png", tmp_path / "d/masks/train/0.png")
+    recipe["train"]["subset"] = {"list": str(tmp_path / "list.txt")}
+    assert kinds(found(recipe, tmp_path)) == ["absent_part", "absent_part"]
+    assert found({"weights": "none.safetensors", "dataset": recipe["train"]}, tmp_path).clean
+    for mask in (tmp_path / "d/masks/train").iterdir():
+        shutil.copy(tmp_path / "d/masks/val/0.png", mask)
+    code, out, _ = mdpseg_command("data", "check", tmp_path / "d", "--workers", 0)
+    assert code == 1
+    assert f"add images that show them, or leave them be; {kept}" in out
+    assert "leave them out" not in out
+
+
 def spoil(root):
     """Every problem that a file may have, and what must be said of it: kind -> texts."""
     images, masks = root / "images", root / "masks"
@@ -95,7 +121,7 @@ def spoil(root):
         ("size", "mine (train)", ["2.png", "48x40", "48x30", "equal"]),
         ("id", "mine (train)", ["masks/train/3.png", "id 7", "0..3"]),
         ("absent", "mine (train)", ["1 of 4 classes", "never seen"]),
-        ("absent", "mine (val)", ["1 of 4 classes", "never seen"]),
+        ("absent_part", "mine (val)", ["1 of 4 classes", "never seen", "no mistake in a part"]),
         ("duplicate", "mine (train)", ["copy.png", "same bytes", "5.png", "another mask"]),
         ("leak", "mine (val)", ["val/1.png", "train/5.png", "take it out"]),
         ("near_leak", "mine (val)", ["val/2.jpg", "train/2.png"]),
@@ -117,8 +143,8 @@ def test_everything_that_is_wrong_is_listed_at_once(workers, tmp_path):
     for problem in report.problems:
         assert f"\n  {problem.line()}\n" in text
         assert problem.todo
-        assert problem.file or problem.kind == "absent"
-    assert "14 problems in " in text
+        assert problem.file or problem.kind in ("absent", "absent_part")
+    assert "13 problems in " in text  # and a remark
 
 
 def test_both_files_of_a_pair_are_told(tmp_path):

@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from mdpseg.config import FinetuneConfig, PretrainConfig
 from mdpseg.data.open import open_dataset
@@ -70,10 +72,92 @@ def test_recipes_for_the_same_data_share_a_class_list(tmp_path):
     for name in "ab":
         (entry,) = load(tmp_path / "out" / f"{name}.yaml", PretrainConfig).datasets
         assert open_dataset(entry).classes == ["class_0", "class_1"]
-    write_lines(tmp_path / "out" / "plain-classes.txt", ["leaf", "stem"])
+    write_lines(tmp_path / "out" / "plain-classes.txt", ["leaf"])  # the masks hold two ids
     with pytest.raises(
         UserError, match=r"plain-classes\.txt is there already, with other .* another folder by --out\."
     ):
         start([root], tmp_path / "out" / "c.yaml")
     assert not (tmp_path / "out" / "c.yaml").exists()
-    assert (tmp_path / "out" / "plain-classes.txt").read_text() == "leaf\nstem\n"
+    assert (tmp_path / "out" / "plain-classes.txt").read_text() == "leaf\n"
+
+
+def test_a_class_list_with_names_of_the_users_is_kept_and_used(tmp_path, mdpseg_command, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder(tmp_path / "plain")
+    start([Path("plain")], Path("a.yaml"))
+    for names, rest in ((["leaf", "stem"], None), (["leaf", "background", "more"], "background")):
+        write_lines(tmp_path / "plain-classes.txt", names)
+        out = Path(f"{len(names)}.yaml")
+        said = start([Path("plain")], out)
+        assert any("Kept plain-classes.txt, which is there already: its names are used." in line for line in said)
+        (entry,) = load(out, PretrainConfig).datasets
+        assert open_dataset(entry).classes == names
+        assert (tmp_path / "plain-classes.txt").read_text().split() == names
+        assert entry.catch_all == rest
+    assert "Classes from plain-classes.txt." in mdpseg_command("data", "check", "plain", "--workers", 0)[1]
+
+
+def test_colours_of_the_users_class_list_are_kept(tmp_path):
+    root = folder(tmp_path / "plain")
+    mask = np.zeros((8, 10, 3), np.uint8)
+    mask[:4] = (255, 0, 0)
+    Image.fromarray(mask).save(root / "masks" / "0.png")
+    write_lines(root / "classes.txt", ["bg", "thing"])
+    start([root], tmp_path / "a.yaml")
+    assert (
+        f"{root / 'classes.txt'} has names without colours, the masks hold colours: it is not used."
+        in (tmp_path / "a.yaml").read_text()
+    )
+    written = tmp_path / "plain-classes.yaml"
+    # as its comment says: the colour's line out, two lines above the others
+    comment = [line.removeprefix("#   ") for line in written.read_text().splitlines() if line.startswith("#   ")]
+    assert comment == ["ignore_color: [0, 0, 0]", "classes:"]
+    edited = "\n".join([*comment, "- {name: thing, color: [255, 0, 0]}", ""])
+    written.write_text(edited)
+    start([root], tmp_path / "b.yaml")
+    (entry,) = load(tmp_path / "b.yaml", PretrainConfig).datasets
+    assert open_dataset(entry)[0].mask.flatten().bincount(minlength=256)[[0, 255]].tolist() == [40, 40]
+    assert written.read_text() == edited
+    written.write_text("- {name: thing, color: [255, 0, 0]}\n")  # black is nowhere
+    with pytest.raises(UserError, match=r"plain-classes\.yaml is there already, with other content"):
+        start([root], tmp_path / "c.yaml")
+
+
+def test_a_recipe_to_fine_tune_is_added_to_the_one_that_is_there(tmp_path, mdpseg_command, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "Straßen Szenen"):
+        folder(tmp_path / "all" / name)
+    assert mdpseg_command("init", "all")[0] == 0
+    before = (tmp_path / "recipe.yaml").read_bytes()
+    code, said, err = mdpseg_command("init", "all", "--target", "Straßen Szenen")  # the folder's name
+    assert (code, err) == (0, "")
+    assert "Kept recipe.yaml, which is there already and says the same." in said
+    assert "Wrote recipe-finetune.yaml." in said
+    assert (tmp_path / "recipe.yaml").read_bytes() == before
+    assert load(tmp_path / "recipe-finetune.yaml", FinetuneConfig).train.name == "Straßen-Szenen"
+    code, _, err = mdpseg_command("init", "all", "--target", "one")  # another fine-tuning is there
+    assert code == 2
+    assert "recipe-finetune.yaml is there already, with other content; remove it" in err
+    (tmp_path / "recipe-finetune.yaml").unlink()
+    (tmp_path / "recipe.yaml").write_bytes(before + b"seed: 3\n")
+    code, _, err = mdpseg_command("init", "all", "--target", "one")
+    assert code == 2
+    assert "recipe.yaml is there already, with other content; remove it" in err
+    assert not (tmp_path / "recipe-finetune.yaml").exists()
+
+
+def test_a_dataset_without_a_split_to_validate_on_is_told_how_to_hold_one_out(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    root = folder(tmp_path / "plain")
+    write_image(root / "images" / "1.jpg")
+    write_mask(root / "masks" / "1.png", [0, 1])
+    start([root], tmp_path / "r.yaml")
+    written = tmp_path / "r-finetune.yaml"
+    lines = written.read_text().splitlines()
+    given = [line.removeprefix("# ") for line in lines if line.startswith(("# train: ", "# val: {"))]
+    written.write_text("\n".join([line for line in lines if not line.startswith("train: ")] + given))
+    write_lines(tmp_path / "train.txt", ["0"])
+    write_lines(tmp_path / "val.txt", ["1"])
+    config = load(written, FinetuneConfig)
+    assert [sample.id for sample in open_dataset(config.train)] == ["0"]
+    assert [sample.id for sample in open_dataset(config.val)] == ["1"]

@@ -204,6 +204,16 @@ def other_names(root):
     write_mask(root / "masks" / "a_mask.png", [0])
 
 
+def one_folder(root):
+    write_image(root / "a.jpg")
+    write_mask(root / "a_mask.png", [0])
+
+
+def one_lacks_its_mask(root):
+    pair(root / "images", root / "masks")
+    write_image(root / "images" / "2.jpg")
+
+
 @pytest.mark.parametrize(
     "make, said",
     [
@@ -212,6 +222,9 @@ def other_names(root):
         (black_and_white, "255 means ignored here"),
         (smooth, "more than 255 colors"),
         (other_names, "has no mask; expected"),
+        (other_names, "a_mask.png: name the masks like the images"),
+        (one_folder, "one folder take a list of pairs, {mine}/train.csv with lines such as cat.jpg,cat_mask.png"),
+        (one_lacks_its_mask, "that have one. `mdpseg data check {mine}` lists all that is wrong."),
         (lambda root: None, "is no folder"),
     ],
 )
@@ -219,9 +232,51 @@ def test_what_cannot_be_read_is_one_message_and_nothing_is_written(tmp_path, mdp
     make(tmp_path / "mine")
     code, _, err = mdpseg_command("init", tmp_path / "mine", "--out", tmp_path / "out" / "recipe.yaml")
     assert code == 2
-    assert said in err
+    assert said.format(mine=tmp_path / "mine") in err
     assert err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_list_of_pairs_is_given_by_its_folder(tmp_path, mdpseg_command):
+    write_lines(tmp_path / "pets.csv", ["a.jpg,a.png"])
+    code, _, err = mdpseg_command("init", tmp_path / "pets.csv")
+    assert code == 2
+    assert f"pets.csv is no folder; if it is a list of pairs, give the folder it lies in: {tmp_path}\n" in err
+
+
+def test_inspecting_a_folder_that_lacks_a_mask_points_to_the_check(tmp_path, mdpseg_command):
+    one_lacks_its_mask(tmp_path / "d")
+    write_lines(tmp_path / "d" / "classes.yaml", ["- {name: a, color: [0, 0, 0]}"])  # opened for the picture alone
+    code, _, err = mdpseg_command("data", "inspect", tmp_path / "d", "--out", tmp_path / "sheet.png")
+    assert code == 2
+    assert f"`mdpseg data check {tmp_path / 'd'}` lists all that is wrong." in err
+    assert mdpseg_command("data", "check", tmp_path / "d", "--workers", 0)[0] == 1
+
+
+def test_a_class_list_beside_a_folder_a_scene_is_for_all_of_them(tmp_path):
+    for name in ("scene 1", "scene 2"):
+        pair(tmp_path / "d" / name / "images", tmp_path / "d" / name / "masks")
+    listed = tmp_path / "d" / "classes.txt"
+    write_lines(listed, ["background", "thing"])
+    said = start([tmp_path / "d"], tmp_path / "recipe.yaml")
+    assert any(f"{listed} is taken for the classes of 2 datasets" in line and "images/NAME/" in line for line in said)
+    for entry in load(tmp_path / "recipe.yaml", PretrainConfig).datasets:
+        assert open_dataset(entry).classes == ["background", "thing"]
+        assert entry.catch_all == "background"
+    write_lines(tmp_path / "d" / "scene 1" / "classes.txt", ["x", "y"])  # its own goes first
+    said = start([tmp_path / "d"], tmp_path / "other.yaml")
+    first, second = load(tmp_path / "other.yaml", PretrainConfig).datasets
+    assert open_dataset(first).classes == ["x", "y"]
+    assert second.classes.name == "scene-2-classes.txt"
+    assert any(f"{listed} is not used" in line for line in said)
+
+
+def test_a_class_list_above_the_only_folder_is_taken(tmp_path):
+    pair(tmp_path / "d" / "inner" / "images", tmp_path / "d" / "inner" / "masks")
+    write_lines(tmp_path / "d" / "classes.txt", ["a", "b"])
+    start([tmp_path / "d"], tmp_path / "recipe.yaml")
+    (entry,) = load(tmp_path / "recipe.yaml", PretrainConfig).datasets
+    assert open_dataset(entry).classes == ["a", "b"]
 
 
 def test_a_target_that_is_not_there(tmp_path, mdpseg_command):

@@ -25,6 +25,7 @@ class Part:
         looks: difference hashes.
         shares: pixels of each class, None for a dataset without labels.
         trained_on: the title of the part to train on, whose images it must not have.
+        small: whether it may lack classes, as what is validated on, and a subset.
     """
 
     title: str
@@ -35,6 +36,7 @@ class Part:
     masks: list[bytes | None] = field(default_factory=list)
     looks: list[bytes | None] = field(default_factory=list)
     trained_on: str | None = None
+    small: bool = False
 
 
 @dataclass(frozen=True)

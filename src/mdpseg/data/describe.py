@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mdpseg.config import DatasetConfig
+from mdpseg.data.list_to_write import HOW_TO_IGNORE, catch_all_of, to_write
 from mdpseg.data.loader import Reader
-from mdpseg.data.masks_seen import look_at
+from mdpseg.data.masks_seen import Seen, look_at
 from mdpseg.data.open import open_dataset
 from mdpseg.data.raw_ids import ANY, RawIds
 from mdpseg.data.readers.classes import read_classes
@@ -19,10 +22,8 @@ from mdpseg.data.recognise.folders import find_list
 from mdpseg.data.recognise.found import TRAIN, VAL, Found
 from mdpseg.data.shards.store import LocalShards
 from mdpseg.data.tiff_seen import look_at_bands
+from mdpseg.errors import BadFileError, UserError
 from mdpseg.recipe import load
-
-REST = ("background", "_background_", "__background__", "bg", "other", "others", "unlabelled", "unlabeled", "void",
-        "misc", "clutter", "null", "none", "rest")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -31,15 +32,19 @@ class Dataset:
 
     Attributes:
         splits: the splits for training and, if there is one, for validation, in this order -> their entries.
+        root: its folder.
         seen: what it was read as, and what of it is in neither split.
         guessed: what the entries say of its pixels and nobody wrote down.
         classes: a class list to write, and its content; None where there is one.
+        kept: a class list of other names that is used, because it is where one would have been written.
     """
 
+    root: Path
     splits: dict[str, dict[str, Any]]
     seen: list[str]
     guessed: list[str]
     classes: tuple[Path, str] | None
+    kept: Path | None = None
 
     @property
     def remarks(self) -> list[str]:
@@ -65,12 +70,24 @@ class Dataset:
         """Opens a split, also while the class list is not written."""
         entry = self.splits[split]
         if self.classes is None:
-            return open_dataset(load(entry, DatasetConfig))
+            with _advice(self.root):
+                return open_dataset(load(entry, DatasetConfig))
         path, content = self.classes
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, _advice(self.root):
             written = Path(folder) / path.name
             written.write_text(content, encoding="utf-8")
             return open_dataset(load(entry | {"classes": str(written)}, DatasetConfig))
+
+
+@contextmanager
+def _advice(folder: Path) -> Iterator[None]:
+    """Where a partner is missing: one fault is told, and the commands that take folders have no subset."""
+    try:
+        yield
+    except BadFileError as fault:
+        if fault.kind != "missing":
+            raise
+        raise UserError(f"{fault} `mdpseg data check {shlex.quote(str(folder))}` lists all that is wrong.") from fault
 
 
 def describe(found: Found, folder: Path, taken: Sequence[str], trusting: bool = False) -> Dataset:
@@ -100,14 +117,15 @@ def describe(found: Found, folder: Path, taken: Sequence[str], trusting: bool = 
     keys |= {} if found.reader == "folder" else {"path": found.root}
     keys |= found.keys
     guessed: list[str] = []
-    written = None
-    if found.reader in ("folder", "list"):
-        keys |= _tiff(keys | found.splits[train], guessed)
-    if found.nameless:
-        more, written = _classes(found, keys | found.splits[train], folder, trusting, guessed)
-        keys |= more
+    written = kept = None
+    with _advice(found.root):
+        if found.reader in ("folder", "list"):
+            keys |= _tiff(keys | found.splits[train], guessed)
+        if found.nameless:
+            more, written, kept = _classes(found, keys | found.splits[train], folder, trusting, guessed)
+            keys |= more
     entries = {split: _short(found.root, split, keys | found.splits[split]) for split in (train, val) if split}
-    return Dataset(entries, seen, guessed, written)
+    return Dataset(found.root, entries, seen, guessed, written, kept)
 
 
 def _short(root: Path, split: str, keys: dict[str, Any]) -> dict[str, Any]:
@@ -123,8 +141,13 @@ def _short(root: Path, split: str, keys: dict[str, Any]) -> dict[str, Any]:
 def _name(found: Found, taken: Sequence[str]) -> str:
     """The folder's name, or the layout's own, as a recipe takes it."""
     base = found.root.resolve().name if found.own else found.reader
-    base = "".join(c if c.isalpha() or c.isdecimal() or c in "_.+-" else "-" for c in base) or "mine"
+    base = cleaned(base) or "mine"
     return next(name for i in range(1, 1000) if (name := base if i == 1 else f"{base}-{i}") not in taken)
+
+
+def cleaned(name: str) -> str:
+    """A folder's name as a recipe takes it."""
+    return "".join(c if c.isalpha() or c.isdecimal() or c in "_.+-" else "-" for c in name)
 
 
 def _open_nameless(keys: dict[str, Any]) -> PairReader:
@@ -144,42 +167,54 @@ def _tiff(keys: dict[str, Any], remarks: list[str]) -> dict[str, Any]:
 
 def _classes(
     found: Found, keys: dict[str, Any], folder: Path, trusting: bool, remarks: list[str]
-) -> tuple[dict[str, Any], tuple[Path, str] | None]:
-    """Keys that say the classes and the catch-all; and a class list to write, where there is none that fits."""
+) -> tuple[dict[str, Any], tuple[Path, str] | None, Path | None]:
+    """Keys that say the classes and the catch-all; a class list to write, where none fits; or one that is kept."""
     name = keys["name"]
     if found.reader == "shards" and LocalShards(found.root / keys.get("split", ""), name).index.classes is not None:
-        return {}, None  # the index says it all
+        return {}, None, None  # the index says it all
     listed = _listed(found, keys)
     if listed is not None and (content := read_classes(listed, name)).colours is not None:
-        return {"classes": listed} | _rest(content.names), None
+        return {"classes": listed} | catch_all_of(content.names), None, None
     sample = look_at(RawIds(_open_nameless(keys)))
     if listed is not None:
         names = content.names
         if names[0] == "__ignore__" and sample.colours is None and len(names) > len(sample.names):
             # labelme's list begins with what its masks do not hold
             path = folder / f"{name}-classes.txt"
-            return {"classes": path} | _rest(names[1:]), (path, "".join(f"{name}\n" for name in names[1:]))
+            written, kept = to_write(path, names[1:], None, "".join(f"{name}\n" for name in names[1:]))
+            named = catch_all_of(names[1:] if kept is None else kept.names)
+            return {"classes": path} | named, written, None if kept is None else path
         if sample.colours is None and (trusting or len(names) >= len(sample.names)):
             remarks.append(f"Classes from {listed}.")
-            return {"classes": listed} | _rest(names), None
-        remarks.append(f"{listed} has {len(names)} names, the masks hold {len(sample.names)}: it is not used.")
+            return {"classes": listed} | catch_all_of(names), None, None
+        wrong = f"has {len(names)} names, the masks hold {len(sample.names)}"
+        if sample.colours is not None:
+            wrong = "has names without colours, the masks hold colours"
+        remarks.append(f"{listed} {wrong}: it is not used.")
+    return _by_masks(sample, folder, name, remarks)
+
+
+def _by_masks(
+    sample: Seen, folder: Path, name: str, remarks: list[str]
+) -> tuple[dict[str, Any], tuple[Path, str] | None, Path | None]:
+    """As :func:`_classes`, where nothing but the masks says what the classes are."""
     path = folder / f"{name}-classes.{'txt' if sample.colours is None else 'yaml'}"
+    text = sample.text() if sample.colours is None else HOW_TO_IGNORE + sample.text()
+    written, kept = to_write(path, sample.names, sample.colours, text)
+    # The same words with a kept list: the recipe that was written with it is then recognised as equal.
     remarks.append(f"No class list fits, so {path} names what {sample.masks} masks hold; edit it.")
+    if kept is not None:
+        return {"classes": path} | catch_all_of(kept.names), None, path
     if sample.likely_rest is None:
-        return {"classes": path}, (path, sample.text())
+        return {"classes": path}, written, None
     remarks.append(f"Guessed that {sample.likely_rest}, which has most pixels, is the catch-all class.")
-    return {"classes": path, "catch_all": sample.likely_rest}, (path, sample.text())
+    return {"classes": path, "catch_all": sample.likely_rest}, written, None
 
 
 def _listed(found: Found, keys: dict[str, Any]) -> Path | None:
-    """A class list beside the folders."""
+    """A class list beside the folders, or the one shared with others."""
     places = [found.root, *([keys["images"].parent] if "images" in keys else []), found.root / keys.get("split", "")]
-    return next((path for place in places if (path := find_list(place))), None)
-
-
-def _rest(names: Sequence[str]) -> dict[str, Any]:
-    rest = next((name for name in names if name.lower() in REST), None)
-    return {} if rest is None else {"catch_all": rest}
+    return next((path for place in places if (path := find_list(place))), found.shared)
 
 
 def _plain(entry: dict[str, Any]) -> dict[str, Any]:

@@ -20,12 +20,14 @@ class Source:
         name: the dataset's name, as messages begin.
         open: opens it.
         trained_on: the title of the split to train on, whose images it must not have; None for that itself.
+        small: whether it is a part that may lack classes: to validate on, or a subset.
     """
 
     title: str
     name: str
     open: Callable[[], Reader]
     trained_on: str | None = None
+    small: bool = False
 
 
 def is_folder(text: str | Path) -> bool:
@@ -48,12 +50,13 @@ def sources_in(folder: Path, overrides: Sequence[str] = (), trusting: bool = Fal
         raise UserError(f"{folder} is a folder, and {overrides[0]} is a setting of a recipe; leave it out.")
     datasets, passed = look([folder], Path(), trusting)
     remarks = [*passed, *(f"{dataset.name}: {' '.join(dataset.seen)}" for dataset in datasets)]
+    remarks += [f"{dataset.name}: Classes from {dataset.kept}." for dataset in datasets if dataset.kept]
     found = []
     for dataset in datasets:
         titles = [f"{dataset.name} ({split})" for split in dataset.splits]
         for split, title in zip(dataset.splits, titles, strict=True):
             first = None if title == titles[0] else titles[0]
-            found.append(Source(title, dataset.name, _opener(dataset.open, split), first))
+            found.append(Source(title, dataset.name, _opener(dataset.open, split), first, small=first is not None))
     return found, [printable(remark) for remark in remarks]
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from mdpseg.data.describe import Dataset, describe
+from mdpseg.data.describe import Dataset, cleaned, describe
 from mdpseg.data.layouts import recognise, titles
 from mdpseg.data.recipe_texts import finetuning, pretraining
-from mdpseg.data.recognise.folders import inner, seen
+from mdpseg.data.recognise.folders import find_list, inner, loose_images, seen
 from mdpseg.data.recognise.found import Found
+from mdpseg.data.recognise.pair_lists import SUFFIXES
 from mdpseg.errors import UserError
 from mdpseg.files import make_folder, write_text
 
@@ -18,17 +20,20 @@ from mdpseg.files import make_folder, write_text
 def start(paths: Sequence[Path], out: Path, target: str | None = None) -> list[str]:
     """Writes a recipe for pretraining, and one for fine-tuning on a single dataset or on ``target``.
 
+    Nothing is overwritten: a recipe of the same content is kept, and a class list that fits the masks is kept and used.
+
     Args:
         paths: folders of datasets, or of several datasets side by side.
         out: the pretraining's recipe; the fine-tuning's is called ``NAME-finetune.yaml``, class lists
             ``DATASET-classes.txt``; all lie beside each other.
-        target: name of the dataset to fine-tune on.
+        target: name of the dataset to fine-tune on, or of its folder.
 
     Returns:
         Messages for the user.
 
     Raises:
-        UserError: no dataset was recognised, one cannot be read, a file is there already, or ``out`` is no name.
+        UserError: no dataset was recognised, one cannot be read, a file is there already with other content, there is
+            nothing left to write, or ``out`` is no name.
     """
     if not out.name or out.is_dir():
         raise UserError(f"--out {out} is a folder; expected the recipe's name, such as {out / 'recipe.yaml'}.")
@@ -36,18 +41,19 @@ def start(paths: Sequence[Path], out: Path, target: str | None = None) -> list[s
     datasets, said = look(paths, out.parent)
     if target is None and len(datasets) == 1:
         target = datasets[0].name
-    chosen = next((dataset for dataset in datasets if dataset.name == target), None)
+    names_of_target = () if target is None else (target, cleaned(target))
+    chosen = next((dataset for dataset in datasets if dataset.name in names_of_target), None)
     if target is not None and chosen is None:
         names = ", ".join(dataset.name for dataset in datasets)
         raise UserError(f"--target {target}: no such dataset was found; there are {names}.")
     said += [_opened(dataset) for dataset in datasets]  # what is written can be read
-    texts = {out: pretraining(datasets, out)}
+    recipes = {out: pretraining(datasets, out)}
     if chosen is not None:
-        texts[finetune] = finetuning(chosen, finetune)
-    there = [path for path in texts if path.exists()]
-    if there:
-        raise UserError(f"{there[0]} is there already; remove it, or choose another name by --out.")
-    texts |= _lists_to_write(datasets)
+        recipes[finetune] = finetuning(chosen, finetune)
+    texts = _not_there(recipes) | _lists_to_write(datasets)
+    if not texts:
+        raise UserError(f"{out} is there already, and all else; remove it, or choose another name by --out.")
+    said += [f"Kept {path}, which is there already and says the same." for path in recipes if path not in texts]
     make_folder(out.parent)
     for path, text in texts.items():
         write_text(path, text)
@@ -57,13 +63,20 @@ def start(paths: Sequence[Path], out: Path, target: str | None = None) -> list[s
     return [*said, f"Wrote {', '.join(map(str, texts))}. Next: mdpseg data check {named}; mdpseg pretrain {named}"]
 
 
+def _not_there(recipes: dict[Path, str]) -> dict[Path, str]:
+    """The recipes that are not there yet; one of other content may hold somebody's work."""
+    missing = {path: text for path, text in recipes.items() if not path.exists()}
+    for path, text in recipes.items():
+        if path not in missing and not (path.is_file() and path.read_bytes() == text.encode()):
+            raise UserError(f"{path} is there already, with other content; remove it, or choose another name by --out.")
+    return missing
+
+
 def _lists_to_write(datasets: Sequence[Dataset]) -> dict[Path, str]:
     """The class lists that are not there yet, as they are after another recipe for the same data."""
     texts = dict(dataset.classes for dataset in datasets if dataset.classes)
-    for path, text in list(texts.items()):
-        if path.is_file() and path.read_bytes() == text.encode():
-            del texts[path]
-        elif path.exists():
+    for path in texts:
+        if path.exists():
             raise UserError(
                 f"{path} is there already, with other content; remove it, or choose another folder by --out."
             )
@@ -75,7 +88,8 @@ def _opened(dataset: Dataset) -> str:
     readers = {split: dataset.open(split) for split in dataset.splits}
     sizes = ", ".join(f"{len(reader)} in {split}" for split, reader in readers.items())
     classes = len(next(iter(readers.values())).classes)
-    return f"{dataset.name}: images {sizes}; {classes} classes. {' '.join(dataset.remarks)}"
+    kept = f" Kept {dataset.kept}, which is there already: its names are used." if dataset.kept else ""
+    return f"{dataset.name}: images {sizes}; {classes} classes. {' '.join(dataset.remarks)}{kept}"
 
 
 def look(paths: Sequence[Path], beside: Path, trusting: bool = False) -> tuple[list[Dataset], list[str]]:
@@ -102,25 +116,49 @@ def look(paths: Sequence[Path], beside: Path, trusting: bool = False) -> tuple[l
 def _find(path: Path) -> tuple[list[Found], list[str]]:
     """The dataset in a folder, or those in its folders; and a message for each folder that is none."""
     if not path.is_dir():
+        if path.suffix.lower() in SUFFIXES and path.is_file():
+            raise UserError(f"{path} is no folder; if it is a list of pairs, give the folder it lies in: {path.parent}")
         raise UserError(f"{path} is no folder; give the folders of your datasets.")
     found = recognise(path)
     if found is not None:
         if not found.splits:
             raise UserError(f"{path} looks like {found.title}, but cannot be read: {' '.join(found.remarks)}")
-        return [found], []
+        return [replace(found, shared=find_list(path))], []  # the dataset may lie in a folder inside this one
     several = {path / name: recognise(path / name) for name in inner(path)}
     usable = [one for one in several.values() if one and one.splits]
     if not usable:
         lacking = [f"{folder}: {' '.join(one.remarks)}" for folder, one in several.items() if one]
         if lacking:
             raise UserError(f"{path} holds no dataset that can be read: {' '.join(lacking)}")
-        raise UserError(f"{path} is no dataset that is known: {seen(path)}; {_expected()}.")
+        hint = ""
+        if not several and loose_images(path):
+            hint = (
+                f"images and masks in one folder take a list of pairs, {path / 'train.csv'} with lines such as "
+                "cat.jpg,cat_mask.png (docs/data.md); otherwise "
+            )
+        raise UserError(f"{path} is no dataset that is known: {seen(path)}; {hint}{_expected()}.")
     passed = [
         f"{folder}: passed over, {' '.join(one.remarks) if one else seen(folder)}"
         for folder, one in several.items()
         if not (one and one.splits)
     ]
-    return usable, passed
+    usable, said = _sharing(path, usable)
+    return usable, passed + said
+
+
+def _sharing(path: Path, several: list[Found]) -> tuple[list[Found], list[str]]:
+    """Datasets of one layout, such as a folder a scene, with the class list that lies beside them; and what is said."""
+    listed = find_list(path)
+    bare = [one for one in several if one.nameless and find_list(one.root) is None]
+    if listed is None or not bare:
+        return several, []
+    if len(bare) < 2 or len({one.title for one in bare}) > 1:
+        return several, [f"{listed} is not used; a class list lies inside the folder of its dataset."]
+    said = (
+        f"{listed} is taken for the classes of {len(bare)} datasets in {path}. If they are one dataset, put their "
+        "files into one folder, as images/NAME/ and masks/NAME/."
+    )
+    return [replace(one, shared=listed) if one in bare else one for one in several], [said]
 
 
 def _expected() -> str:

@@ -96,6 +96,26 @@ def test_files_that_are_missing(tmp_path):
     assert len(PairReader(pairs, ["x"], table, name="mine", subset={"list": tmp_path / "list.txt"})) == 1
 
 
+@pytest.mark.parametrize(
+    "there, todo",
+    [
+        (
+            ["0_mask.png", "a_mask.png", "b_mask.png"],
+            "That folder holds a_mask.png: name the masks like .* list of pairs",
+        ),
+        (["x.png", ".hidden"], "That folder holds x.png: name the masks like"),
+        (["a.jpg"], "That folder holds a.jpg: save masks as PNG, because JPEG changes the ids"),
+        ([".hidden"], "Add the mask"),
+    ],
+)
+def test_where_no_image_has_a_mask_the_way_out_is_said(tmp_path, there, todo):
+    pairs = [Pair(name, write_image(tmp_path / f"{name}.jpg"), tmp_path / f"m/{name}.png") for name in "ab"]
+    for name in there:
+        write_mask(tmp_path / "m" / "it.png", [0]).rename(tmp_path / "m" / name)
+    with pytest.raises(UserError, match=rf"a\.jpg has no mask; expected .*m/a\.png \(2 of 2 lack one\)\. {todo}"):
+        PairReader(pairs, ["x"], id_table({0: 0}), name="mine")
+
+
 def test_subset_errors_name_the_dataset(tmp_path):
     with pytest.raises(UserError, match="mine: subset count is 2, but only 1 images"):
         reader(tmp_path, [0], subset={"count": 2})

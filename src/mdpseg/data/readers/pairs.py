@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from mdpseg.data.readers.complaints import complain
 from mdpseg.data.readers.decode import read_ids, read_image
+from mdpseg.data.readers.partners import Listing, todo_for_mask
 from mdpseg.data.readers.subset import Subset, choose
 from mdpseg.errors import BadFileError, UserError
 
@@ -186,17 +186,21 @@ class PairReader:
         """Complains about each file that is not there, and leaves its pair out."""
         pairs = self.pairs
         for kind in ("image", "mask"):
-            absent = _absent([getattr(pair, kind) for pair in pairs])
+            listing = Listing([getattr(pair, kind) for pair in pairs])
+            absent = listing.absent
             self.pairs = [pair for pair in self.pairs if getattr(pair, kind) not in absent]
             for pair in pairs:
                 expected = getattr(pair, kind)
                 if expected in absent:
                     owner = f"id {pair.id!r}" if kind == "image" else f"image {pair.image}"
-                    todo = (
-                        f"expected {expected} ({len(absent)} of {len(pairs)} lack one). Add the {kind}, or read a "
-                        "subset by a list of ids that have one"
+                    todo = f"Add the {kind}, or read a subset by a list of ids that have one"
+                    elsewhere = kind == "mask" and len(absent) == len(pairs) and expected.parent != pair.image.parent
+                    if elsewhere and (instead := listing.instead(expected)):
+                        todo = todo_for_mask(expected, instead)
+                    lacking = f"expected {expected} ({len(absent)} of {len(pairs)} lack one)"
+                    complain(
+                        BadFileError(self.name, expected, "missing", f"{owner} has no {kind}", f"{lacking}. {todo}")
                     )
-                    complain(BadFileError(self.name, expected, "missing", f"{owner} has no {kind}", todo))
         if not self.pairs:
             raise UserError(f"{self.name}: no image has its mask; there is nothing to read.")
 
@@ -232,13 +236,6 @@ def look_up(mask: Tensor, table: Tensor) -> Tensor:
     # Python's own bytes: numpy's look-up takes twice as long, torch's eight times
     found = bytearray(mask.numpy().tobytes().translate(table.numpy().tobytes()))
     return torch.frombuffer(found, dtype=torch.uint8).view_as(mask)
-
-
-def _absent(files: Sequence[Path]) -> set[Path]:
-    """The files that are not there, by one listing a folder instead of a question a file."""
-    folders = {file.parent for file in files}
-    present = {folder: set(os.listdir(folder)) if folder.is_dir() else set() for folder in folders}
-    return {file for file in files if file.name not in present[file.parent]}
 
 
 def _size(tensor: Tensor) -> str:

@@ -27,6 +27,7 @@ class Found:
         remarks: what the user should know of it.
         own: whether it is somebody's own, which is called like its folder and not like its layout.
         nameless: whether it does not name its classes itself, so that a list is to be found or made.
+        shared: a class list in a folder above it, for want of one of its own.
     """
 
     reader: str
@@ -37,6 +38,7 @@ class Found:
     remarks: tuple[str, ...] = ()
     own: bool = False
     nameless: bool = False
+    shared: Path | None = None
 
     def role(self, names: Sequence[str], besides: str | None = None) -> str | None:
         """The first of the names that is one of the splits, or else begins one: ``train_pairs``, ``train2014``."""

@@ -9,18 +9,18 @@ from mdpseg.data.readers.pair_list import PairList
 from mdpseg.data.recognise.found import Found, rank
 from mdpseg.errors import UserError
 
-_SUFFIXES = (".csv", ".tsv", ".txt")  # in the order in which the reader looks for them
+SUFFIXES = (".csv", ".tsv", ".txt")  # in the order in which the reader looks for them
 _MOST = 100  # files that are looked into: somebody's labels may be a text file an image
 
 
 def pair_lists(folder: Path) -> Found | None:
     """The lists in a folder, whatever they are called, whose lines name an image and a mask that exist."""
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
-    files.sort(key=lambda path: (rank(path.stem), _SUFFIXES.index(path.suffix.lower())))
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    files.sort(key=lambda path: (rank(path.stem), SUFFIXES.index(path.suffix.lower())))
     splits = {}
     for path in files[:_MOST]:
         if path.stem not in splits and _names_pairs(path):
-            usual = next((file for end in _SUFFIXES if (file := folder / f"{path.stem}{end}").is_file()), None)
+            usual = next((file for end in SUFFIXES if (file := folder / f"{path.stem}{end}").is_file()), None)
             splits[path.stem] = {"path": folder if usual == path else path, "split": path.stem}
     return Found("list", "lists of pairs", folder, splits, own=True, nameless=True) if splits else None
 
