@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -121,15 +122,19 @@ def test_a_killed_grid_goes_on_where_it_was_with_two_processes_and_ends_the_same
     command = [sys.executable, "-m", "mdpseg", "tables", "run", "--rows", "A2,E7", "--preset", preset, "--seeds", 1]
     command += ["--runs", tmp_path / "runs", "--results", tmp_path / "results.csv", "--processes", 2]
     first = subprocess.Popen(list(map(str, command)), start_new_session=True)
-    deadline = time.monotonic() + 120
-    while not list((tmp_path / "runs").glob("pretrain-*/last.ckpt")):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    (os.killpg if workers_too else os.kill)(first.pid, signal.SIGKILL)
-    first.wait()
-    while somebody_is_left(first.pid):  # nobody goes on unseen
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    try:
+        deadline = time.monotonic() + 300
+        while not list((tmp_path / "runs").glob("pretrain-*/last.ckpt")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        (os.killpg if workers_too else os.kill)(first.pid, signal.SIGKILL)
+        first.wait()
+        while somebody_is_left(first.pid):  # nobody goes on unseen
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        with suppress(ProcessLookupError):  # nobody is left, unless something failed above
+            os.killpg(first.pid, signal.SIGKILL)
     assert not any(line.row == "A2" for line in results.read(tmp_path / "results.csv"))
     [last] = (tmp_path / "runs").glob("pretrain-*/last.ckpt")
     last.rename(last.with_name("previous.ckpt"))  # as a kill between two renames leaves them
