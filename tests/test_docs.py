@@ -206,7 +206,7 @@ def test_the_five_minute_start_runs_from_top_to_bottom(tmp_path, monkeypatch, md
                 code, out, err = mdpseg_command(*arguments, *fewer.get(arguments[0], []))
                 assert code == 0, (arguments, out, err)
                 run.append(arguments[0])
-    assert run == ["data", "pretrain", "finetune", "finetune", "report", "atlas"]
+    assert run == ["data", "pretrain", "finetune", "finetune", "report", "evaluate", "atlas"]
     assert (tmp_path / "compare.html").stat().st_size > 10_000
     assert (tmp_path / "runs/pretrain/atlas/atlas.html").is_file()
 
