@@ -105,6 +105,10 @@ def test_fine_tuning(data, batch_size, precision, tmp_path):
     entry = data(tmp_path / "data")[0]
     content = tiny.finetuning(tmp_path / "run", train=entry, val=None, iterations=3, network=tiny.FAST_NETWORK)
     more = {"batch_size": batch_size, "precision": precision, "augment": {"crop": 64}}
+    if (
+        data is all_ignored
+    ):  # prototypes would be looked for in vain, and said so; a batch may be like this all the same
+        more["classifier"] = "random"
     records = check(mdpseg.finetune({**content, **more}), 3)
     if data is all_ignored:
         assert all(record["loss"] == 0 for record in records)
