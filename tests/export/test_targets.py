@@ -173,7 +173,8 @@ def test_smp_takes_an_encoder_of_one_size(stored):
     pixels = images(1, 3, 160, 160)
     with torch.no_grad():
         found = run(made.how_to_load)["model"](normalised(network, pixels))
-        assert float((found - network.logits(pixels)).abs().max()) < 1e-5
+        # 1e-5 on some processors, 1.5e-5 on others: attention over one size adds up in another order
+        assert float((found - network.logits(pixels)).abs().max()) < 2e-5
 
 
 def test_smp_takes_a_pretraining_without_its_head(stored):
