@@ -35,6 +35,15 @@ def read_text(path: Path, where: str, most: int = LARGEST_TEXT) -> str:
         raise UserError(f"{where} cannot be read ({error.strerror}); correct its path.") from error
     if len(content) > most:
         raise UserError(f"{where} has more than {most} bytes, which no such text needs; it is not read.")
+    return decoded(content, where)
+
+
+def decoded(content: bytes, where: str) -> str:
+    """The text of a file, or of a server's answer; lines end in a newline alone.
+
+    Raises:
+        UserError: it is not UTF-8.
+    """
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

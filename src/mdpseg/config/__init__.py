@@ -10,9 +10,10 @@ from mdpseg.config.method import MethodConfig
 from mdpseg.config.network import NetworkConfig
 from mdpseg.config.optim import FinetuneOptimConfig, OptimConfig, PretrainOptimConfig
 from mdpseg.config.readers import TiffConfig
-from mdpseg.config.runs import WITHOUT_EFFECT, FinetuneConfig, PretrainConfig, RunConfig
+from mdpseg.config.runs import RUN_RECIPES, WITHOUT_EFFECT, FinetuneConfig, PretrainConfig, RunConfig
 
 __all__ = [
+    "RUN_RECIPES",
     "WITHOUT_EFFECT",
     "AugmentConfig",
     "DatasetConfig",

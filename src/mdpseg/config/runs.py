@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from mdpseg.config.base import Device, Positive, Precision, Settings, Temperature
 from mdpseg.config.data import AugmentConfig, DatasetConfig, LabelledDataset
@@ -147,3 +147,7 @@ class FinetuneConfig(RunConfig):
                 f"evaluate_at holds {between[0]:g}; expected a share (0..1] or a whole number of iterations"
             )
         return self
+
+
+# The recipes that a run's folder may hold, by a key that the other kind lacks.
+RUN_RECIPES: dict[str, type[BaseModel]] = {"datasets": PretrainConfig, "train": FinetuneConfig}

@@ -9,12 +9,12 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from mdpseg import yaml_text
-from mdpseg.config import DatasetConfig, EvaluateConfig, FinetuneConfig, PretrainConfig
+from mdpseg.config import RUN_RECIPES, DatasetConfig, EvaluateConfig, FinetuneConfig, PretrainConfig
 from mdpseg.data.readers.layout import inside
 from mdpseg.errors import UserError
 from mdpseg.recipe import load, load_any
 
-RECIPES: dict[str, type[BaseModel]] = {"datasets": PretrainConfig, "train": FinetuneConfig, "dataset": EvaluateConfig}
+RECIPES: dict[str, type[BaseModel]] = {**RUN_RECIPES, "dataset": EvaluateConfig}
 
 
 @dataclass(frozen=True)

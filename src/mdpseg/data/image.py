@@ -12,7 +12,7 @@ import torch
 from PIL import ExifTags, Image
 from torch import Tensor
 
-from mdpseg.config import DatasetConfig, FinetuneConfig, PretrainConfig
+from mdpseg.config import RUN_RECIPES, DatasetConfig, FinetuneConfig, PretrainConfig
 from mdpseg.data.readers.decode import DAMAGE, decode_photograph, read_bytes
 from mdpseg.data.readers.header import MOST_PIXELS, is_tiff
 from mdpseg.data.readers.tiff import Bands, NeedsSettingError, decode_tiff
@@ -72,7 +72,7 @@ def bands_of_recipe(path: Path) -> Bands:
     It is a default, so a recipe that is not there, or of another version, says nothing.
     """
     try:
-        recipe = load_any(path, {"datasets": PretrainConfig, "train": FinetuneConfig})
+        recipe = load_any(path, RUN_RECIPES)
     except UserError:
         return Bands()
     datasets: list[DatasetConfig | None] = []

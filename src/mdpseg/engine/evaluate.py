@@ -11,7 +11,7 @@ import torch
 from lightning_fabric import Fabric
 
 from mdpseg import ranks, weights
-from mdpseg.config import EvalConfig, EvaluateConfig, FinetuneConfig, PretrainConfig
+from mdpseg.config import RUN_RECIPES, EvalConfig, EvaluateConfig, FinetuneConfig
 from mdpseg.data.loader import Reader
 from mdpseg.data.open import open_dataset
 from mdpseg.data.workers import in_order, leave_signals_to_the_run
@@ -85,7 +85,7 @@ def evaluate(config: EvaluateConfig | Mapping[str, Any] | str | Path, overrides:
 
 def _of_run(run: Path) -> dict[str, Any]:
     """The evaluation that a fine-tuning itself had."""
-    recipe = load_any(run / "recipe.yaml", {"datasets": PretrainConfig, "train": FinetuneConfig})
+    recipe = load_any(run / "recipe.yaml", RUN_RECIPES)
     if not isinstance(recipe, FinetuneConfig):
         raise UserError(f"{run} is a pretraining; fine-tune it first (mdpseg finetune ... init={run}).")
     if recipe.val is None:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
-from mdpseg.config import WITHOUT_EFFECT, FinetuneConfig, PretrainConfig
+from mdpseg.config import RUN_RECIPES, WITHOUT_EFFECT, FinetuneConfig, PretrainConfig
 from mdpseg.engine.run_folder import read_records
 from mdpseg.engine.scores import Scores, read_scores
 from mdpseg.errors import UserError, printable
 from mdpseg.recipe import flat, load_any
-
-_KINDS: Mapping[str, type[BaseModel]] = {"datasets": PretrainConfig, "train": FinetuneConfig}
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ def read_run(folder: Path, overrides: Sequence[str] = ()) -> Run:
     recipe = folder / "recipe.yaml"
     if not recipe.is_file():
         raise UserError(f"{folder} holds no recipe.yaml; give the folder of a pretraining or a fine-tuning.")
-    config = load_any(recipe, _KINDS, overrides)
+    config = load_any(recipe, RUN_RECIPES, overrides)
     assert isinstance(config, PretrainConfig | FinetuneConfig)
     return Run(
         printable(folder.resolve().name),

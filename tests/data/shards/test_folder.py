@@ -19,7 +19,7 @@ from mdpseg.data.shards.reader import Shards
 from mdpseg.errors import UserError
 from tests import tiny
 from tests.data.readers.files import write_image, write_mask
-from tests.data.shards.test_pack import content, folder, opened, same
+from tests.data.shards.test_pack import content, folder, interrupted, opened, same
 from tests.data.test_open import config
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -152,13 +152,7 @@ def test_shards_of_a_version_that_noted_less_are_told(tmp_path):
 
 
 def test_what_an_interrupted_packing_left_is_compared(tmp_path):
-    reader = folder(tmp_path / "d")
-    pack(reader, tmp_path / "whole", shard_bytes=5000, workers=0)
-    bad = tmp_path / "d" / "images" / "004.jpg"
-    good = bad.read_bytes()
-    bad.write_bytes(good[:100])
-    with pytest.raises(UserError, match=r"004\.jpg"):
-        pack(opened(tmp_path / "d"), tmp_path / "out", shard_bytes=5000, workers=0)
+    bad, good = interrupted(tmp_path)
     bad.write_bytes(good)
     first = tmp_path / "d" / "masks" / "000.png"
     mask = np.asarray(Image.open(first)).copy()

@@ -155,7 +155,8 @@ def test_anothers_folder_is_refused(tmp_path):
     assert [p.name for p in (tmp_path / "foreign").iterdir()] == ["x.tar"]
 
 
-def test_a_bad_image_stops_and_a_corrected_one_lets_it_go_on(tmp_path):
+def interrupted(tmp_path):
+    """Packs ``d`` into ``whole``, and into ``out`` until a bad image stops it; the image's path, and what it was."""
     reader = folder(tmp_path / "d")
     pack(reader, tmp_path / "whole", shard_bytes=5000, workers=0)
     bad = tmp_path / "d" / "images" / "004.jpg"
@@ -163,6 +164,11 @@ def test_a_bad_image_stops_and_a_corrected_one_lets_it_go_on(tmp_path):
     bad.write_bytes(good[:100])
     with pytest.raises(UserError, match=r"004\.jpg"):
         pack(opened(tmp_path / "d"), tmp_path / "out", shard_bytes=5000, workers=0)
+    return bad, good
+
+
+def test_a_bad_image_stops_and_a_corrected_one_lets_it_go_on(tmp_path):
+    bad, good = interrupted(tmp_path)
     made = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "out").glob("*.tar")}
     assert made
     with pytest.raises(UserError, match="not finished"):

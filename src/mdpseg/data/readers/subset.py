@@ -141,8 +141,13 @@ def _listed(pairs: Sequence[Item], list_file: Path) -> list[Item]:
 
 def read_lines(path: Path, where: str) -> list[str]:
     """The lines of a text file, stripped, without blank ones and ``#`` comments."""
+    return lines_of(read_text(path, where, LARGEST_LIST))
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text, as :func:`read_lines` has them."""
     # A newline alone ends a line; str.splitlines would also break at control characters.
-    stripped = (line.strip(" \t") for line in read_text(path, where, LARGEST_LIST).split("\n"))
+    stripped = (line.strip(" \t") for line in text.split("\n"))
     return [line for line in stripped if line and not line.startswith("#")]
 
 

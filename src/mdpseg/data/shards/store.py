@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Protocol
 
 from mdpseg import web
+from mdpseg.data.readers.subset import lines_of
 from mdpseg.data.shards.index import LARGEST_INDEX, NAME, Index, Member, Shard, parse
 from mdpseg.data.shards.scan import scan
 from mdpseg.errors import UserError
 from mdpseg.files import disk_faults_are_told
-from mdpseg.text_file import LARGEST_TEXT
+from mdpseg.text_file import LARGEST_TEXT, decoded
 
 CLASSES = "classes.txt"
 
@@ -149,11 +150,7 @@ class RemoteShards:
                 f"{self._name}: {address} is not there, nor does the index name classes; put a list there, one name a "
                 "line, or give `classes`."
             )
-        try:
-            lines = [line.strip(" \t\r") for line in content.decode("utf-8-sig").split("\n")]
-        except UnicodeDecodeError:
-            raise UserError(f"{self._name}: {address} is not UTF-8 text; save it as UTF-8.") from None
-        return [line for line in lines if line and not line.startswith("#")]
+        return lines_of(decoded(content, f"{self._name}: {address}"))
 
     def read(self, shard: Shard, member: Member) -> bytes:
         """See :class:`Store`."""
