@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 
@@ -17,11 +18,13 @@ class Listing:
 
     def __init__(self, files: Sequence[Path]) -> None:
         folders = {file.parent for file in files}
-        present = {folder: set(os.listdir(folder)) if folder.is_dir() else set() for folder in folders}
-        self.absent = {file for file in files if file.name not in present[file.parent]}
-        self._shown = {
-            folder: sorted(name for name in names if not name.startswith(".")) for folder, names in present.items()
-        }
+        self._present = {folder: set(os.listdir(folder)) if folder.is_dir() else set() for folder in folders}
+        self.absent = {file for file in files if file.name not in self._present[file.parent]}
+
+    @cached_property
+    def _shown(self) -> dict[Path, list[str]]:
+        """The names in order, without hidden ones; made only where something is absent."""
+        return {folder: sorted(n for n in names if not n.startswith(".")) for folder, names in self._present.items()}
 
     def instead(self, file: Path) -> str | None:
         """A name in the folder of an absent file: the first that begins like it, or else the first of all."""
