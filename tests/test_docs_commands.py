@@ -35,6 +35,7 @@ GIVEN = {
     "atlas.md": {"RUN": "two", "RUN-2": "two", "RUN-3": "three", "runs/three-worlds": "three"},
     "downloads.md": {"www": "mirror"},
     "export.md": {"RUN": "two"},
+    "investigation.md": {"benchmarks/tables-small.csv": "results"},
     "logging.md": {"runs/pretrain": "two"},
     "prototypes.md": {"RUN": "two"},
     "results.md": {"benchmarks/tables-small.csv": "results"},
@@ -57,6 +58,7 @@ WRITTEN = {
     "data.md": ["runs/check/problems.json", "runs/check/classes.csv", "runs/check/classes.png"],
     "downloads.md": ["data/voc2012/LICENCE.txt", "data/voc2012/downloads.json"],
     "export.md": ["encoder.safetensors"],
+    "investigation.md": ["PAGE.md"],
     "logging.md": [
         *(f"runs/finetune/{name}" for name in ("metrics.jsonl", "curves.png", "log.txt", "tensorboard")),
         "runs/sweep",
