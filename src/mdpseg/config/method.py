@@ -34,7 +34,9 @@ class MethodConfig(Settings):
         "mdp", description="Where the settings below start: our defaults, or the published ones (`method: mdp-paper`)."
     )
     objective: Literal["mdp", "supervised", "multihead"] = Field(
-        "mdp", description="The method, or a baseline: union cross-entropy, or one classifier a dataset."
+        "mdp",
+        description="The method, or a baseline: union cross-entropy (each pixel's softmax over its own dataset's "
+        "classes), or one classifier a dataset, which all count the same.",
     )
     bank: Literal["class", "region", "none"] = Field(
         "class",

@@ -26,7 +26,8 @@ interval over seeds (Student's t), with the number of seeds in brackets. It *hol
 within {CLOSE:g} points of 0 to either side, and are not where it lies outside; that says something only where no
 pretraining at all ({NOTHING}) lies outside of these {CLOSE:g} points, else it is *undecided*. A conclusion that says
 two things is judged as two, a and b; its word is that of more than half of its comparisons. Each interval stands for
-itself: of comparisons between equals, one in forty would still read *holds*, and one in forty *does not*. Differences
+itself: of comparisons between equals, one in forty would still read *holds*, and one in forty *does not*. Settings are
+paired, code and machine are not: two runs of a seed whose lines have commits far apart hardly are a pair. Differences
 are in points of mIoU; the published ones are over the targets named, and beside them stands what was measured on the
 targets in their place."""
 _MOST_COMMITS = 5
