@@ -91,6 +91,24 @@ def test_nothing_is_told_where_nothing_is_left_out(tmp_path):
     assert recognise(tmp_path).remarks == ()
 
 
+def test_splits_of_masks_may_have_another_case(tmp_path):
+    for name in ("train", "Val"):
+        pair(tmp_path / "d/images" / name, tmp_path / "d/masks" / name.title(), ids=(0, 1))
+    found = recognise(tmp_path / "d")
+    assert {split: keys["masks"].name for split, keys in found.splits.items()} == {"train": "Train", "Val": "Val"}
+    assert found.remarks == ()
+    recipe = finetune_of(tmp_path / "d", tmp_path)
+    assert [len(open_dataset(entry)) for entry in (recipe.train, recipe.val)] == [1, 1]
+
+
+def test_a_split_of_the_same_case_comes_first(tmp_path):
+    if (tmp_path / "case").mkdir() or (tmp_path / "CASE").is_dir():
+        pytest.skip("this file system makes no difference between cases")
+    pair(tmp_path / "d/images/train", tmp_path / "d/masks/train")
+    write_mask(tmp_path / "d/masks/Train/1.png", (0, 1))
+    assert recognise(tmp_path / "d").splits["train"]["masks"] == tmp_path / "d/masks/train"
+
+
 def test_folders_around_both_that_are_no_split_are_told(tmp_path):
     for name in ("train", "extra"):
         pair(tmp_path / name / "images", tmp_path / name / "masks")

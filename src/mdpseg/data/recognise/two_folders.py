@@ -48,12 +48,15 @@ def _beside_each_other(root: Path) -> tuple[Splits, list[str]]:
 
 def _inside_both(root: Path, images: Path, masks: Path) -> tuple[Splits, list[str]]:
     """Splits are folders inside both, images/train and masks/train; or lists of ids; or there are none."""
-    common = [name for name in inner(images) if (masks / name).is_dir() and name.lower() in USUAL]
+    partners = {name: _inner(masks, name) for name in inner(images) if name.lower() in USUAL}
+    common = {name: folder for name, folder in partners.items() if folder.is_dir()}
     if common:
         splits = {
-            name: {"images": images / name, "masks": masks / name} for name in common if has_images(images / name)
+            name: {"images": images / name, "masks": folder}
+            for name, folder in common.items()
+            if has_images(images / name)
         }
-        done = set(splits)
+        done = {name.lower() for name in splits}
         remarks = _without_a_split(images, masks, done)  # names whose image folders are told are done, too
         return splits, remarks + _without_a_split(masks, images, done)
     if not has_images(images) or not has_images(masks):  # annotations may be JSON alone
@@ -68,17 +71,24 @@ def _inside_both(root: Path, images: Path, masks: Path) -> tuple[Splits, list[st
     return {name: {"images": images, "masks": masks, "subset": {"list": path}} for name, path in lists.items()}, remarks
 
 
+def _inner(folder: Path, name: str) -> Path:
+    """The folder of that name in a folder, in another case where there is none in this one."""
+    cases = [folder / other for other in inner(folder) if other.lower() == name.lower()]
+    return folder / name if folder / name in cases else next(iter(cases), folder / name)
+
+
 def _without_a_split(folder: Path, partner: Path, done: set[str]) -> list[str]:
     """A remark for whatever is in one of two folders and in no split; the names of such folders are then done."""
     remarks = []
     for name in inner(folder):
-        if name in done or not has_images(folder / name):
+        if name.lower() in done or not has_images(folder / name):
             continue
-        done.add(name)
-        reason = f"there is no {partner / name}"
-        if (partner / name).is_dir():
+        done.add(name.lower())
+        other = _inner(partner, name)
+        reason = f"there is no {other}"
+        if other.is_dir():
             unusual = name.lower() not in USUAL
-            reason = f"{name} is no usual name of a split" if unusual else f"no image is in {partner / name}"
+            reason = f"{name} is no usual name of a split" if unusual else f"no image is in {other}"
         remarks.append(f"Left out: {folder / name}; {reason}.")
     loose = loose_images(folder)
     if loose:
