@@ -162,11 +162,12 @@ def test_float32_under_autocast():
     assert autocast.item() == pytest.approx(plain.item(), rel=1e-5)
 
 
-def lookalikes_by_hand(denominator, prototypes, dataset_of_class, count):
+def lookalikes_by_hand(denominator, prototypes, present, dataset_of_class, count):
     result = denominator.clone()
     for c in range(len(prototypes)):
         same = dataset_of_class == dataset_of_class[c]
-        foreign = [j for j in range(len(prototypes)) if not same[j] and denominator[c, j]]  # a private class is out
+        # a private class is out
+        foreign = [j for j in range(len(prototypes)) if not same[j] and denominator[c, j] and present[j]]
         foreign.sort(key=lambda j: -torch.dot(prototypes[c], prototypes[j]).item())
         for j in foreign[:count]:
             result[c, j] = False
@@ -176,21 +177,39 @@ def lookalikes_by_hand(denominator, prototypes, dataset_of_class, count):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 100])
 @pytest.mark.parametrize("kind", ["all", "own_dataset"])
-def test_drop_lookalikes(kind, count, dtype):
+@pytest.mark.parametrize("absent", [[], [0, 3, 8]])
+def test_drop_lookalikes(absent, kind, count, dtype):
     space = LabelSpace.concatenate({"a": list("uvw"), "b": list("xy"), "c": list("pqrs")}, catch_alls={"b": "x"})
     prototypes = unit(9, D, seed=7).to(dtype)
+    present = torch.ones(9, dtype=torch.bool).index_fill(0, torch.tensor(absent, dtype=torch.int64), False)
+    prototypes[~present] = 0  # nearer than a class in the opposite direction, as the bank has it
     denominator, datasets = space.denominator(kind), space.dataset_of_class()
     before = denominator.clone()
-    narrowed = drop_lookalikes(denominator, prototypes, datasets, count)
-    assert torch.equal(narrowed, lookalikes_by_hand(before, prototypes, datasets, count))
+    narrowed = drop_lookalikes(denominator, prototypes, present, datasets, count)
+    expected = lookalikes_by_hand(before, prototypes, present, datasets, count)
+    assert torch.equal(narrowed[present], expected[present])  # to what is absent all are equally near
     assert torch.equal(denominator, before)
     own = datasets[:, None] == datasets[None]
     assert narrowed[own].all()  # no class of the own dataset is ever dropped
 
 
+def test_drop_lookalikes_is_the_same_in_mixed_precision():
+    """Classes of much the same direction, whose cosines bfloat16 cannot tell apart."""
+    space = LabelSpace.concatenate({name: [f"{i}" for i in range(20)] for name in "abc"})
+    prototypes = torch.nn.functional.normalize(unit(1, 32, seed=1) + 0.2 * unit(60, 32, seed=2), dim=1)
+    everyone = torch.ones(60, 60, dtype=torch.bool)
+    exact = drop_lookalikes(everyone, prototypes, everyone[0], space.dataset_of_class(), 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = drop_lookalikes(everyone, prototypes, everyone[0], space.dataset_of_class(), 3)
+        rounded = (prototypes @ prototypes.T).float()
+    assert torch.equal(mixed, exact)
+    assert (rounded - prototypes @ prototypes.T).abs().max() > 1e-4  # autocast was on
+
+
 def test_drop_lookalikes_finds_the_same_thing_under_another_name():
     prototypes = torch.eye(6)
     prototypes[3] = prototypes[1]  # b/x is what a/x is
-    narrowed = drop_lookalikes(torch.ones(6, 6, dtype=torch.bool), prototypes, SPACE.dataset_of_class(), 1)
+    everyone = torch.ones(6, 6, dtype=torch.bool)
+    narrowed = drop_lookalikes(everyone, prototypes, everyone[0], SPACE.dataset_of_class(), 1)
     assert narrowed[1].tolist() == [True, True, True, False, True, True]
     assert narrowed[3].tolist() == [True, False, True, True, True, True]

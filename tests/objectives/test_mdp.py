@@ -284,6 +284,21 @@ def test_no_lookalikes_leaves_out_the_most_similar_classes_of_other_datasets():
     assert objective.learned.grad[5].abs().sum() > 0
 
 
+@pytest.mark.parametrize(
+    "setting, other",
+    [({"denominator": "no_lookalikes", "lookalikes": 3}, {"denominator": "all"}), ({"sparse_coding": "pull"}, {})],
+)
+@pytest.mark.parametrize("bank", ["class", "region", "none"])
+def test_settings_of_prototypes_count_for_every_kind_of_contrast(bank, setting, other):
+    """Also where pixels are compared with regions or each other: which classes are alike the prototypes say."""
+    losses = []
+    for settings in (setting, {"sparse_coding": "off", **other}):
+        objective = made(bank=bank, **settings)
+        images_of_both = tiny.batch(labels(range(11), 4), [0] * 4)
+        losses.append(objective(mix_batch(images_of_both))["loss"].item())
+    assert losses[0] != pytest.approx(losses[1], rel=1e-3)
+
+
 @pytest.mark.parametrize("bank", ["class", "region", "none"])
 def test_a_few_steps_lower_the_loss(bank):
     objective = made(bank=bank, sparse_coding="off")

@@ -65,7 +65,8 @@ class MethodConfig(Settings):
     )
     sparse_coding: Literal["off", "pull", "no_push"] = Field(
         "off",
-        description="Similar other classes: as any, a little attractive (P; formula ours), or never pushed (ours).",
+        description="Similar other classes: as any, a little attractive (P; formula ours), or never pushed (ours; with "
+        "`bank: class` alone).",
     )
     sparse_k: Positive = Field(3, description="How many similar classes sparse coding counts.")
     sparse_weight: Annotated[float, Field(ge=0)] = Field(0.1, description="Weight of the pull (P: low).")

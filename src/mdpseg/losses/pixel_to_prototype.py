@@ -66,7 +66,9 @@ def _cross_entropy(targets: Tensor, columns: Tensor, leave_out: int, num_classes
     return step
 
 
-def drop_lookalikes(denominator: Tensor, prototypes: Tensor, dataset_of_class: Tensor, count: int) -> Tensor:
+def drop_lookalikes(
+    denominator: Tensor, prototypes: Tensor, present: Tensor, dataset_of_class: Tensor, count: int
+) -> Tensor:
     """Takes each class's most similar classes of *other* datasets out of its denominator.
 
     The same thing under another name must not be pushed away.
@@ -74,16 +76,17 @@ def drop_lookalikes(denominator: Tensor, prototypes: Tensor, dataset_of_class: T
     Args:
         denominator: bool [K, K], see :func:`pixel_to_prototype`.
         prototypes: [K, D] of unit length.
+        present: bool [K]; classes that are not have no prototype to be alike.
         dataset_of_class: int64 [K].
         count: how many classes of other datasets are left out for each class.
 
     Returns:
         A new bool [K, K].
     """
-    foreign = dataset_of_class[:, None] != dataset_of_class[None]
-    similarity = (prototypes.detach().float() @ prototypes.detach().float().T).masked_fill(
-        ~(foreign & denominator), OUTSIDE
-    )
+    others = (dataset_of_class[:, None] != dataset_of_class[None]) & denominator & present
+    rows = prototypes.detach().float()
+    with torch.autocast(rows.device.type, enabled=False):  # bfloat16 would make classes equally near
+        similarity = (rows @ rows.T).masked_fill(~others, OUTSIDE)
     nearest = similarity.topk(min(count, len(prototypes)), dim=1).indices  # [K, count]
-    alike = torch.zeros_like(denominator).scatter(1, nearest, True) & foreign
+    alike = torch.zeros_like(denominator).scatter(1, nearest, True) & others
     return denominator & ~alike

@@ -71,26 +71,26 @@ class MDP(nn.Module):
     def _contrast(self, batch: Batch, embeddings: Tensor, keys: Tensor) -> dict[str, Tensor]:
         """The contrastive loss and its parts, as the bank's kind and sparse coding say."""
         tau = self.config.temperature
-        maps, targets, weights = labelled_maps(batch, embeddings)
-        if self.config.bank == "none":
-            keys = twice_if_blended(batch, keys)
-            loss = pixel_to_pixel(maps, targets, keys, tau, denominator=self.denominator, weights=weights)
-            return {"loss": loss, "pixel": loss.detach()}
+        maps, targets, weight_maps = labelled_maps(batch, embeddings)
         prototypes, known = self.prototypes()
         present = known if self.learned is None else torch.ones_like(known)  # learned ones are there from the start
-        labels, weights, parts = targets.flatten(), weights.flatten(), {}
+        labels, weights, parts = targets.flatten(), weight_maps.flatten(), {}
         if self.unlabelled:
             pixel_keys, threshold = pixel_rows(twice_if_blended(batch, keys)), self.config.pseudo_label_threshold
             labels, parts["mined"] = mine_labels(labels, pixel_keys, prototypes, known, tau, threshold)
         pixels = pixel_rows(maps), labels
-        denominator = self._denominator(prototypes)
+        denominator = self._denominator(prototypes, present)
         wide, k, weight = self.not_private, self.config.sparse_k, self.config.sparse_weight
         pulled = self.config.sparse_coding == "pull"
-        if self.config.bank == "region":
-            assert self.bank is not None
-            loss = contrast = pixel_to_region(
-                *pixels, *self.bank.entries(), tau, denominator=denominator, weights=weights
-            )
+        if self.config.bank != "class":
+            if self.config.bank == "none":
+                own_keys = twice_if_blended(batch, keys)
+                contrast = pixel_to_pixel(maps, targets, own_keys, tau, denominator=denominator, weights=weight_maps)
+            else:
+                assert self.bank is not None
+                regions = self.bank.entries()
+                contrast = pixel_to_region(*pixels, *regions, tau, denominator=denominator, weights=weights)
+            loss = contrast
             if pulled:
                 pull = sparse_coding(*pixels, prototypes, present, tau, k, denominator=wide, weights=weights)
                 loss = contrast + weight * pull
@@ -151,10 +151,10 @@ class MDP(nn.Module):
             learned = F.normalize(self.bank.prototypes()[0] + learned, dim=1)
         return learned, self.seen
 
-    def _denominator(self, prototypes: Tensor) -> Tensor:
+    def _denominator(self, prototypes: Tensor, present: Tensor) -> Tensor:
         if self.config.denominator != "no_lookalikes":
             return self.denominator
-        return drop_lookalikes(self.denominator, prototypes, self.dataset_of_class, self.config.lookalikes)
+        return drop_lookalikes(self.denominator, prototypes, present, self.dataset_of_class, self.config.lookalikes)
 
     def after_step(self) -> None:
         """Lets the momentum network follow; call it after the optimiser's step."""
