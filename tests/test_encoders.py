@@ -98,6 +98,10 @@ def test_a_patch_of_16_gives_timm_s_own_tokens():
         ("resnet5.a1_in1k", "did you mean resnet50 or"),
         ("mobilenetv3_smal_100", "did you mean mobilenetv3_small_100 or"),
         ("swin", "did you mean swin_"),
+        ("resnet18.", "did you mean resnet18 or resnet18."),
+        ("tu-resnet18.a1_in1", "'resnet18.a1_in1'; did you mean resnet18 or resnet18.a1_in1k or"),
+        ("vit_base_r26_s32_224.x", "did you mean vit_base_r26_s32_224?"),
+        ("convnext_tiny_in22ft1k", "did you mean convnext_tiny"),  # of long ago
         ("zzzz", "list_models"),
         ("", "list_models"),
         ("[*?", "list_models"),
@@ -111,7 +115,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(name, hint):
         assert not suggested or timm.is_model(suggested)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "tu-resnet18", "resnet18.a1_in1k"])
+@pytest.mark.parametrize("name", ["resnet18", "tu-resnet18", "resnet18.a1_in1k", "vit_base_r26_s32_224.untrained"])
 def test_known_names(name):
     assert check_known(name) is None
 
@@ -119,6 +123,22 @@ def test_known_names(name):
 def test_swin_cannot_be_dilated():
     with pytest.raises(UserError, match=r"swin_tiny.*does not go with decoder deeplabv3.*choose fpn, upernet"):
         network("swin_tiny_patch4_window7_224", "deeplabv3")
+
+
+@pytest.mark.parametrize("encoder, decoder", [("dla34", "deeplabv3"), ("vovnet39a", "pan"), ("vgg11", "deeplabv3plus")])
+def test_what_timm_asserts_to_be_undilated_cannot_be(encoder, decoder):
+    with pytest.raises(UserError, match=rf"^Encoder {encoder} does not go with decoder {decoder}: it cannot be d"):
+        network(encoder, decoder)
+
+
+@pytest.mark.parametrize("text, told", [("of 2 blocks", "of 2 blocks"), ("", "AssertionError")])
+def test_another_assertion_is_told_as_it_is(text, told, monkeypatch):
+    def create_model(*_, **__):
+        raise AssertionError(text)
+
+    monkeypatch.setattr("segmentation_models_pytorch.create_model", create_model)
+    with pytest.raises(UserError, match=f"^Encoder test_resnet does not go with decoder fpn: {told}$"):
+        network("test_resnet")
 
 
 @pytest.mark.skipif(not timm.is_model("test_coatnet"), reason="this timm has no test_coatnet")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import traceback
 from dataclasses import dataclass
 from functools import cache, reduce
 from typing import Any
@@ -82,20 +83,30 @@ def check_known(encoder: str) -> None:
     """Complains about a name that timm does not know.
 
     Args:
-        encoder: the name; ``tu-`` in front and a tag behind it (``.a1_in1k``) are no part of it.
+        encoder: the name; ``tu-`` in front is no part of it, a tag behind it (``.a1_in1k``) must be one of timm's.
 
     Raises:
-        UserError: timm has no such model; names the nearest ones.
+        UserError: timm has no such model, or no such tag of it, or has given the name up; names the nearest ones.
     """
     name = encoder.removeprefix("tu-")
-    if timm.is_model(name):
+    if timm.is_model(name) and _has_settings(name):
         return
     bare = name.split(".")[0].lower()
     models = timm.list_models()
     family = sorted((model for model in models if bare and bare in model), key=lambda model: not model.startswith(bare))
     near = difflib.get_close_matches(bare, models, n=3) or family[:3]
+    if timm.is_model(name) and bare in models:  # so it is the tag
+        near = [bare, *difflib.get_close_matches(name, timm.list_pretrained(bare), n=2)]
     hint = f"did you mean {' or '.join(near)}?" if near else "timm.list_models() has all."
     raise UserError(f"timm has no encoder {name!r}; {hint}")
+
+
+def _has_settings(name: str) -> bool:
+    """Whether timm says how a model's pixels are normalised: of no tag that it lacks, and of no name of long ago."""
+    try:
+        return timm.get_pretrained_cfg(name) is not None
+    except RuntimeError:
+        return False
 
 
 @cache
@@ -123,7 +134,7 @@ def create_model(decoder: str, encoder: str, options: dict[str, Any]) -> Any:
     """The segmentation-models-pytorch model of a decoder over a timm encoder with random weights.
 
     Raises:
-        ValueError, TypeError, KeyError, RuntimeError, AttributeError: they do not go together.
+        ValueError, TypeError, KeyError, RuntimeError, AttributeError, AssertionError: they do not go together.
     """
     name, found = f"tu-{encoder}", traits(encoder)
     if found.blocks:
@@ -133,8 +144,9 @@ def create_model(decoder: str, encoder: str, options: dict[str, Any]) -> Any:
         options = options | found.options
     try:
         model = smp.create_model(decoder, name, encoder_weights=None, **options)
-    except TypeError as error:
-        if "output_stride" not in str(error):
+    except (TypeError, AssertionError) as error:
+        # a keyword that the encoder does not know, or an assertion, which may have no text but its line
+        if "output_stride" not in (str(error) or traceback.extract_tb(error.__traceback__)[-1].line or ""):
             raise
         raise ValueError(_UNDILATED) from error
     # timm up to 1.0.30 builds a Swin that does not hear of an output stride

@@ -52,14 +52,15 @@ class SegmentationNetwork(nn.Module):
         options = decoder_options(config)
         try:
             model = encoders.create_model(config.decoder, encoder, options)
-        except (ValueError, TypeError, LookupError, RuntimeError, AttributeError) as error:
+        except (ValueError, TypeError, LookupError, RuntimeError, AttributeError, AssertionError) as error:
             asked = f"Encoder {encoder} does not go with decoder {config.decoder}"
             if config.decoder_channels is not None:  # the number may be at fault, or the pair; the message shows which
                 asked = (
                     f"decoder_channels={config.decoder_channels}, decoder {config.decoder} and encoder {encoder} do "
                     "not go together"
                 )
-            raise UserError(f"{asked}: {' '.join(str(error).split())}") from error
+            reason = " ".join(str(error).split()) or type(error).__name__  # an assertion may have no text
+            raise UserError(f"{asked}: {reason}") from error
         self.encoder, self.decoder = model.encoder, model.decoder
         self.feature_channels: int = model.segmentation_head[0].in_channels
         self.head: nn.Module = nn.Identity()

@@ -4,6 +4,7 @@ import json
 import os
 import sqlite3
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 
 import mdpseg
 from mdpseg.config import FinetuneConfig, PretrainConfig
-from mdpseg.engine import loggers
+from mdpseg.engine import finetune, loggers, pretrain
 from mdpseg.engine.loggers import Loggers
 from mdpseg.engine.pictures import draw_similarity
 from mdpseg.errors import UserError
@@ -165,6 +166,47 @@ def test_a_logger_that_fails_is_left_out_and_told_once(tmp_path, monkeypatch):
     assert "no route to host" in told[0]
 
 
+def test_a_picture_that_cannot_be_drawn_is_left_out_and_the_loggers_go_on(tmp_path, monkeypatch):
+    class Working:
+        def __init__(self, config, step):
+            pass
+
+        def picture(self, step, name, pixels):
+            seen.append((step, name))
+
+        def scalars(self, step, values):
+            seen.append((step, values))
+
+    def fail():
+        raise ValueError("no\nsuch glyph")
+
+    seen, told = [], []
+    monkeypatch.setitem(loggers._MAKE, "wandb", Working)
+    one = Loggers(config(tmp_path, ["wandb"]), told.append)
+    one.picture(1, "p", fail)
+    one.picture(2, "p", lambda: np.zeros((2, 2, 3), np.uint8))
+    one.scalars(2, {"loss": 2.0})
+    assert told == ["picture p of step 1 could not be drawn and is left out (ValueError: no such glyph)"]
+    assert seen == [(2, "p"), (2, {"loss": 2.0})]
+
+
+def test_weights_and_scores_are_written_before_a_picture_is_drawn(tmp_path, monkeypatch):
+    """So not even an end of the process while it draws costs them."""
+    there = {}
+
+    def look(kind, name):
+        there[kind] = (tmp_path / kind / name).is_file()
+        return np.zeros((2, 2, 3), np.uint8)
+
+    monkeypatch.setitem(loggers._MAKE, "wandb", lambda config, step: MagicMock())
+    monkeypatch.setattr(pretrain, "draw_similarity", lambda *_: look("pretrain", "weights.safetensors"))
+    monkeypatch.setattr(finetune, "draw_predictions", lambda *_: look("finetune", "scores-1.json"))
+    fast = {"loggers": ["wandb"], "network": tiny.FAST_NETWORK, "iterations": 1}
+    mdpseg.pretrain(tiny.pretraining(tmp_path / "pretrain", **fast))
+    mdpseg.finetune(tiny.finetuning(tmp_path / "finetune", evaluate_at=[1.0], **fast))
+    assert there == {"pretrain": True, "finetune": True}
+
+
 def test_a_run_outlives_its_logger(tmp_path, monkeypatch):
     pytest.importorskip("mlflow")
     (tmp_path / "file").write_text("no folder")
@@ -190,3 +232,11 @@ def test_a_similarity_matrix_grows_with_the_classes():
     assert few.shape[2] == 3
     assert many.shape[0] > few.shape[0]
     assert len(np.unique(many)) > 20
+
+
+@pytest.mark.parametrize("name", ["d/price $\\q$", "d/$5, $10"])  # an error, and other letters, as formulas
+def test_names_are_drawn_as_they_are(name, monkeypatch):
+    given = torch.eye(2), torch.ones(2, dtype=torch.bool), [name, "d/b"]
+    found = draw_similarity(*given)
+    monkeypatch.setattr("matplotlib.cbook.is_math_text", lambda text: False)
+    assert np.array_equal(found, draw_similarity(*given))

@@ -2,7 +2,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from mdpseg.bank import region_means
 from mdpseg.data.readers.pairs import Sample
+from mdpseg.engine import prototype_classifier
 from mdpseg.engine.prototype_classifier import start_at_prototypes
 from mdpseg.errors import UserError
 from mdpseg.label_space import LabelSpace
@@ -73,6 +75,31 @@ def test_in_windows_every_pixel_counts_once(window, network, monkeypatch):
     assert len(sizes) > 3
     assert max(max(size) for size in sizes) == 64  # 32 and 40 are padded
     assert torch.allclose(network.head[1].weight[:2], whole[:2], atol=1e-5)
+
+
+@pytest.mark.parametrize("window", [None, 64, 1000])
+def test_very_large_images_are_taken_in_blocks_and_others_whole(window, network, monkeypatch):
+    data, sizes, pad = reader(sizes=((64, 64), (72, 96), (64, 104))), [], network.pad
+    start_at_prototypes(network, data, SPACE, 0.1, torch.device("cpu"))
+    whole = network.head[1].weight.clone()
+    network.set_classifier(3)
+    monkeypatch.setattr(prototype_classifier, "LARGEST_WHOLE", 64 * 64)
+    monkeypatch.setattr(prototype_classifier, "SIDE", 32)
+    monkeypatch.setattr(network, "pad", lambda images: (sizes.append(images.shape[-2:]), pad(images))[1])
+    start_at_prototypes(network, data, SPACE, 0.1, torch.device("cpu"), window)
+    assert sizes == [(64, 64)] + [(32, 32)] * (9 + 8)
+    assert torch.allclose(network.head[1].weight[:2], whole[:2], atol=1e-5)
+
+
+def test_the_regions_of_an_image_are_those_of_the_bank(network):
+    """Bit for bit: pixels are added one by one in the same order."""
+    sample = reader(sizes=((72, 104),)).samples[0]
+    targets = SPACE.encode(sample.mask, "target")
+    with torch.no_grad():
+        features, labels = prototype_classifier._features(network.eval(), sample.image, targets, torch.device("cpu"))
+        expected = region_means(features, labels, 3)
+        found = prototype_classifier._regions(network, sample.image, targets, torch.device("cpu"), None)
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
 def test_a_class_that_is_in_no_image_keeps_its_row_and_the_features_theirs(network):

@@ -181,6 +181,80 @@ def test_other_files(content, named, tmp_path, mdpseg_command):
     assert len(stderr.strip().splitlines()) == 1
 
 
+@pytest.fixture(scope="module")
+def replay_file(tmp_path_factory):
+    """A file as a run writes it; read only."""
+    out = tmp_path_factory.mktemp("replay") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        break_weights(patch, 1)
+        with pytest.raises(UserError):
+            mdpseg.pretrain(pretraining(out))
+    return out / "replay-1.pt"
+
+
+KEYS = ("kind", "recipe", "step", "names", "parts", "objective", "random", "batch", "label_space", "network")
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_files_that_lack_a_part(key, replay_file, tmp_path):
+    content = torch.load(replay_file, weights_only=True)
+    del content[key]
+    torch.save(content, tmp_path / "replay-1.pt")
+    with pytest.raises(UserError, match=rf"replay-1\.pt is damaged \(its {key} is missing\); expected"):
+        replay(tmp_path / "replay-1.pt")
+
+
+def one_image(content):
+    """Fewer than a batch norm needs at the encoder's stride."""
+    batch = content["batch"]
+    content["batch"] = {
+        name: value[:1] if isinstance(value, torch.Tensor | tuple) else value for name, value in batch.items()
+    }
+    content["batch"] |= {name: torch.zeros(1, dtype=torch.int64) for name in ("region_partners", "pixel_partners")}
+    content["batch"]["own"] = 1
+
+
+def of_batch(name, change):
+    return lambda content: content["batch"].update({name: change(content["batch"][name])})
+
+
+@pytest.mark.parametrize(
+    "damage, named",
+    [
+        (lambda content: content.update(random={"torch": 5}), "random"),
+        (lambda content: content.update(names=[1]), "names"),
+        (lambda content: content.update(parts={"loss": "x"}), "parts"),
+        (lambda content: content.update(label_space="[" * 10**5), "recursion"),
+        (lambda content: content.update(objective={"a": 1}), "objective"),
+        (lambda content: content["objective"]["bank.classes"].fill_(20), "bank"),
+        (of_batch("pixel_partners", lambda partners: partners + 99), "pixel_partners outside 0 to 3"),
+        (of_batch("region_partners", lambda partners: partners - 9), "region_partners outside 0 to 3"),
+        (of_batch("targets", lambda targets: targets.fill_(999)), "targets outside -1 to 19"),
+        (of_batch("targets", lambda targets: targets.fill_(-2)), "targets outside -1 to 19"),
+        (of_batch("targets", torch.Tensor.int), r"targets should be torch.int64 of shape \[4, 32, 32\]"),
+        (of_batch("images", torch.Tensor.float), "images should be torch.uint8"),
+        (of_batch("images", lambda images: images[..., :31]), r"of shape \[4, 3, 32, 32\]"),
+        (of_batch("images", lambda images: 5), "len"),
+        (of_batch("boxes", lambda boxes: boxes[:, :3]), "boxes"),
+        (of_batch("boxes", lambda boxes: None), "boxes"),
+        (of_batch("datasets", lambda datasets: datasets + 2), "datasets outside 0 to 1"),
+        (of_batch("lam", lambda lam: lam * math.nan), "lam outside 0 to 1"),
+        (of_batch("own", lambda own: 0), "0 of its own"),
+        (of_batch("own", lambda own: 99), "99 of its own"),
+        (of_batch("names", lambda names: 5), "names"),
+        (lambda content: content["batch"].update(more=1), "more"),
+        (one_image, "single value"),
+    ],
+)
+def test_files_of_other_content(damage, named, replay_file, tmp_path):
+    content = torch.load(replay_file, weights_only=True)
+    damage(content)
+    torch.save(content, tmp_path / "replay-1.pt")
+    with pytest.raises(UserError, match=rf"replay-1\.pt is damaged \(.*{named}.*\); expected a replay-STEP") as error:
+        replay(tmp_path / "replay-1.pt")
+    assert "\n" not in str(error.value)
+
+
 def test_the_guard_changes_nothing(tmp_path, monkeypatch):
     mdpseg.pretrain(pretraining(tmp_path / "with"))
     monkeypatch.setattr(finite.FiniteGuard, "remember", lambda guard: None)

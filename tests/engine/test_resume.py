@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 
 import pytest
@@ -9,9 +10,11 @@ import torch
 import yaml
 
 import mdpseg
+from mdpseg import weights
 from mdpseg.engine import finetune, loop
 from mdpseg.engine.optim import learning_rate
 from mdpseg.errors import UserError
+from mdpseg.history import History
 from tests import tiny
 
 STEPS, STOPPED_AT, KEPT = 6, 3, 2  # stopped in the step after 3 steps; the last checkpoint is that of step 2
@@ -85,6 +88,59 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(whole, workers, t
     assert "resumed at step 2" in (out / "log.txt").read_text()
     assert "other settings" not in (out / "log.txt").read_text()
     assert result.weights == out / "weights.safetensors"
+
+
+@pytest.mark.parametrize("command", ["pretrain", "finetune"])
+@pytest.mark.parametrize("afterwards", ["gone", "of another history"])
+def test_a_resumed_run_does_not_look_at_what_it_started_from(command, afterwards, pretrained, tmp_path, monkeypatch):
+    whole, out, init = tmp_path / "whole", tmp_path / "run", tmp_path / "init.safetensors"
+    shutil.copy(pretrained / "weights.safetensors", init)
+    more = {"init": str(init), "network": None}
+    run(command, recipe(command, whole, **more))
+    stopped(command, out, monkeypatch, **more)
+    init.unlink()
+    if afterwards == "of another history":
+        stored = weights.load(pretrained / "weights.safetensors")
+        weights.save(init, dataclasses.replace(stored, history=History(start="elsewhere", stages=[])))
+    run(command, recipe(command, out, **more), "resume=true")
+    assert tiny.same(tiny.tensors(out), tiny.tensors(whole))
+    assert tiny.losses(out) == tiny.losses(whole)
+    found, expected = (weights.load(folder).history for folder in (out, whole))
+    assert found == expected
+    assert [stage.kind for stage in found.stages][:1] == ["pretraining"]
+
+
+def without_its_start(checkpoint):
+    """As version 0.1 wrote it."""
+    state = torch.load(checkpoint, weights_only=True)
+    del state["network"], state["history"]
+    torch.save(state, checkpoint)
+
+
+def test_a_checkpoint_of_version_0_1_takes_network_and_history_from_init(pretrained, tmp_path, monkeypatch):
+    whole, out, init = tmp_path / "whole", tmp_path / "run", tmp_path / "init.safetensors"
+    shutil.copy(pretrained / "weights.safetensors", init)
+    more = {"init": str(init), "network": None}
+    run("finetune", recipe("finetune", whole, **more))
+    stopped("finetune", out, monkeypatch, **more)
+    without_its_start(out / "last.ckpt")
+    init.rename(tmp_path / "away")
+    with pytest.raises(UserError, match=r"No weights file at .*init\.safetensors"):
+        run("finetune", recipe("finetune", out, **more), "resume=true")
+    (tmp_path / "away").rename(init)
+    run("finetune", recipe("finetune", out, **more), "resume=true")
+    assert tiny.same(tiny.tensors(out), tiny.tensors(whole))
+    assert weights.load(out).history == weights.load(whole).history
+    assert torch.load(out / "last.ckpt", weights_only=True)["history"] is not None
+
+
+def test_the_earlier_checkpoint_alone_has_the_classifier_too(whole_finetuning, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(whole_finetuning.out, out)
+    (out / "last.ckpt").unlink()
+    run("finetune", recipe("finetune", out), "resume=true")
+    assert (out / "log.txt").read_text().count("finding each class's prototype") == 1
+    assert tiny.same(tiny.tensors(out), tiny.tensors(whole_finetuning.out))
 
 
 def test_a_resumed_fine_tuning_still_knows_its_earlier_scores(whole_finetuning, tmp_path, monkeypatch):

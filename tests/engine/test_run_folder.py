@@ -196,6 +196,10 @@ def test_the_last_two_checkpoints_are_kept(tmp_path):
     assert not list((tmp_path / "out").glob(".*"))
 
 
+def whatever(state):
+    """Any content will do."""
+
+
 def flip_a_bit(content):
     place = content.index(b"step") + 6  # in the pickled numbers
     return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
@@ -209,11 +213,22 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_one_before_and_says_so(dama
     saved(out, 3)
     (out / "last.ckpt").write_bytes(damage((out / "last.ckpt").read_bytes()))
     with open_run(config(out, resume=True)) as run:
-        assert run.load_checkpoint()["step"] == 2
+        assert run.load_checkpoint(whatever)["step"] == 2
         assert "last.ckpt cannot be read" in (out / "log.txt").read_text()
         assert "previous.ckpt, of step 2" in (out / "log.txt").read_text()
         run.save_checkpoint({"step": 3})  # the damaged one is not kept in the place of the good one
         assert torch.load(out / "previous.ckpt")["step"] == 2
+
+
+def test_so_does_one_of_other_content(tmp_path):
+    def check(state):
+        if state["step"] == 3:
+            raise ValueError("three")
+
+    saved(tmp_path / "out", 3)
+    with open_run(config(tmp_path / "out", resume=True)) as run:
+        assert run.load_checkpoint(check)["step"] == 2
+        assert "last.ckpt cannot be read (three); going back" in (tmp_path / "out" / "log.txt").read_text()
 
 
 def test_both_checkpoints_damaged(tmp_path):
@@ -225,7 +240,7 @@ def test_both_checkpoints_damaged(tmp_path):
         pytest.raises(UserError, match=r"last\.ckpt.*previous\.ckpt.*new folder"),
         open_run(config(out, resume=True)) as run,
     ):
-        run.load_checkpoint()
+        run.load_checkpoint(whatever)
 
 
 def test_only_the_earlier_checkpoint_is_there(tmp_path):
@@ -234,7 +249,7 @@ def test_only_the_earlier_checkpoint_is_there(tmp_path):
     saved(out, 2)
     (out / "last.ckpt").unlink()
     with open_run(config(out, resume=True)) as run:
-        assert run.load_checkpoint()["step"] == 1
+        assert run.load_checkpoint(whatever)["step"] == 1
 
 
 def test_what_a_killed_run_was_writing_is_removed(tmp_path):

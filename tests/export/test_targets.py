@@ -1,5 +1,6 @@
 """Each export, loaded by the library that it is for, by the very code that the export prints."""
 
+import dataclasses
 import json
 import re
 
@@ -8,8 +9,10 @@ import timm
 import torch
 import torchvision
 from safetensors import safe_open
+from safetensors.torch import load_file
 from torchvision.models._utils import IntermediateLayerGetter
 
+from mdpseg import weights
 from mdpseg.errors import UserError
 from mdpseg.export import export
 from mdpseg.export.command import _TARGETS
@@ -303,6 +306,22 @@ def test_an_export_replaces_its_earlier_one_at_the_default_place(stored):
     path, _ = stored("test_efficientnet")
     for to in ("safetensors", "transformers"):
         assert export(path, to) == export(path, to)
+
+
+def test_exports_of_a_folder_s_other_weights_stand_beside_its_own(stored):
+    path, _ = stored("test_efficientnet")
+    other = path.with_name("weights-cup-v1.2.safetensors")  # with a dot, as a class may have
+    state = {name: tensor + 1 for name, tensor in weights.load(path).state.items()}
+    weights.save(other, dataclasses.replace(weights.load(path), state=state))
+    for to, name in (("safetensors", "plain.safetensors"), ("transformers", "transformers")):
+        one, two = export(path.parent, to), export(other, to)
+        assert (one.path.name, two.path.name) == (name, f"weights-cup-v1.2-{name}")
+        assert two == export(other, to)
+        held = [made.path / "model.safetensors" if made.path.is_dir() else made.path for made in (one, two)]
+        first, second = (load_file(file) for file in held)
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[key] + 1, second[key]) for key in first)
+    assert len(list((path.parent / "export").iterdir())) == 4
 
 
 def test_a_folder_without_weights_is_refused(tmp_path):

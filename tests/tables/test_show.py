@@ -113,6 +113,16 @@ def test_nothing_measured_shows_what_is_published(tmp_path):
     assert (tmp_path / "F.png").is_file()
 
 
+def test_a_preset_s_names_are_no_formulas(tmp_path):
+    """matplotlib would take them for some, which are wrong."""
+    targets = {"$\\q$" if column == "VOC" else column: target for column, target in SMALL.targets.items()}
+    for place, update in enumerate([{"name": "price $\\q$"}, {"targets": targets}]):
+        preset, out = SMALL.model_copy(update=update), tmp_path / str(place)
+        path = synthetic.write(tmp_path / f"{place}.csv", synthetic.rows("A2"), score, preset=preset)
+        show_tables(synthetic.rows("A2"), preset, path, out, None)
+        assert (out / "A.png").is_file()
+
+
 def test_a_report_is_about_all_rows(measured, tmp_path):
     with pytest.raises(UserError, match="--report is about all rows"):
         show_tables(synthetic.rows("A1"), SMALL, measured, None, tmp_path / "page.md")

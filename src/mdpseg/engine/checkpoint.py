@@ -7,17 +7,47 @@ from typing import Any, TypeAlias
 import torch
 
 from mdpseg import ranks
-from mdpseg.config import WITHOUT_EFFECT, RunConfig
+from mdpseg.config import WITHOUT_EFFECT, FinetuneConfig, PretrainConfig, RunConfig
+from mdpseg.engine.checkpoint_content import FORMAT, State, check, check_bank, is_layout
+from mdpseg.engine.history import history_of, own_stage
 from mdpseg.engine.random_state import random_state, seed_everything, set_random_state
-from mdpseg.engine.run_folder import RunFolder
+from mdpseg.engine.run_folder import RunFolder, find_checkpoint
 from mdpseg.errors import UserError
+from mdpseg.first_stage import start_network
+from mdpseg.history import History
+from mdpseg.network import SegmentationNetwork
 
 # The names of all classes, and how many images each dataset has.
 DataKey: TypeAlias = tuple[list[str], list[int]]
 
-_FORMAT = 4
 _OF_STEPS = ("method", "optim", "augment", "sampling", "sampling_alpha", "precision")  # nothing, where no step is left
 _FIXED = ("seed", "batch_size", "optim.optimiser", "method.objective")
+_MOMENTS: dict[str, set[str]] = {"sgd": set(), "adamw": {"step", "exp_avg", "exp_avg_sq"}}  # no step without them
+
+
+def start_of(config: PretrainConfig | FinetuneConfig) -> tuple[SegmentationNetwork, History]:
+    """The network that a run begins with, without head, and what its weights will have been learned from.
+
+    A run that has a checkpoint does not look at ``init``, which may be gone or be another by now: its weights are
+    random here, and :func:`restore` replaces them all.
+
+    Raises:
+        UserError: the weights of ``init`` are not as they should be, or the checkpoint names another network than its
+            own.
+    """
+    recipe = config.model_dump(mode="json")
+    state = find_checkpoint(config.out, check)[1] if config.resume else None
+    kept = State.model_validate(state) if state and state.get("format") == FORMAT else None
+    if kept is None or kept.network is None or kept.history is None:
+        network = start_network(config.init, config.network, allow_partial=config.init_allow_partial)
+        return network, history_of(recipe, network.config.encoder)
+    if config.network is None and not is_layout(kept.network, kept.objective):  # before it takes any memory
+        raise UserError(
+            f"The checkpoint in {config.out} names a network that is not the one it holds; start again in a new folder."
+        )
+    stages = [*kept.history.stages[:-1], own_stage(recipe)]  # the last one was its own
+    network = SegmentationNetwork(config.network or kept.network)
+    return network, History(start=kept.history.start, stages=stages)
 
 
 def run_state(
@@ -31,7 +61,7 @@ def run_state(
 ) -> dict[str, Any]:
     """All that the steps after ``step`` depend on; every process of the run must ask for it."""
     return {
-        "format": _FORMAT,
+        "format": FORMAT,
         "step": step,
         "next_draw": step * config.batch_size,  # images, crops, colours and mixes follow from the draw's number
         "metrics_bytes": run.metrics_bytes(),
@@ -41,6 +71,8 @@ def run_state(
         "recipe": _flat(config.model_dump(mode="json")),
         "classes": data[0],
         "sizes": data[1],
+        "network": objective.network.config.model_dump(mode="json"),  # type: ignore[union-attr, operator]
+        "history": run.history and run.history.model_dump(mode="json"),
     }
 
 
@@ -68,7 +100,7 @@ def restore(
     Raises:
         UserError: the checkpoints are damaged, or belong to another run than the recipe's.
     """
-    state = ranks.from_rank(run.load_checkpoint() if run.writes else None)
+    state = ranks.from_rank(run.load_checkpoint(check) if run.writes else None)
     if state is None:
         run.write_recipe(config)
         run.cut_metrics(0)
@@ -85,8 +117,9 @@ def restore(
         )
     try:
         objective.load_state_dict(state["objective"])
-        _load_optimizer(optimizer, state["optimizer"])
-    except (RuntimeError, ValueError) as error:
+        check_bank(objective)
+        _load_optimizer(optimizer, state["optimizer"], _MOMENTS[recipe["optim.optimiser"]])
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise UserError(
             f"The run in {config.out} has another network or method than the recipe; resume with the same, or start in "
             "another folder."
@@ -99,10 +132,14 @@ def restore(
     return int(state["next_draw"]) // config.batch_size
 
 
-def _load_optimizer(optimizer: Any, state: dict[str, Any]) -> None:
+def _load_optimizer(optimizer: Any, state: dict[str, Any], needed: set[str]) -> None:
     """Its moments as they were; weight decay and the like as this recipe has them, which may say something else."""
     settings = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
     optimizer.load_state_dict(state)
+    for parameter, moments in optimizer.state.items():
+        shapes = {moment.shape for name, moment in moments.items() if name != "step" and moment is not None}
+        if shapes - {parameter.shape} or (moments and needed - moments.keys()):
+            raise ValueError("moments of other parameters")
     for group, own in zip(optimizer.param_groups, settings, strict=True):
         group.update(own)
 
@@ -116,7 +153,7 @@ def _flat(settings: Any, name: str = "") -> dict[str, Any]:
 
 
 def _check_same_run(state: dict[str, Any], recipe: dict[str, Any], data: DataKey, config: RunConfig) -> None:
-    if state.get("format") != _FORMAT:
+    if state.get("format") != FORMAT:
         raise UserError(
             f"The checkpoint in {config.out} was written by another version of mdpseg; start again in a new folder."
         )

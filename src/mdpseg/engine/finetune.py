@@ -14,8 +14,8 @@ from mdpseg.data.bad_files import BadFiles
 from mdpseg.data.draws import Draws
 from mdpseg.data.open import label_space_of, open_dataset
 from mdpseg.engine.batch_norm import refuse_lone_values
+from mdpseg.engine.checkpoint import start_of
 from mdpseg.engine.evaluate import score_network
-from mdpseg.engine.history import history_of
 from mdpseg.engine.loop import train
 from mdpseg.engine.pictures import draw_predictions
 from mdpseg.engine.prototype_classifier import start_at_prototypes
@@ -26,7 +26,6 @@ from mdpseg.engine.runtime import launch, make_training_fabric, rank_of
 from mdpseg.engine.scores import Scores, read_scores, write_scores
 from mdpseg.errors import UserError
 from mdpseg.files import write_text
-from mdpseg.first_stage import start_network
 from mdpseg.objectives.finetune import Finetune
 from mdpseg.recipe import load
 
@@ -70,14 +69,14 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
     label_space = label_space_of([reader], "class")  # in fine-tuning a catch-all is a class like any other
 
     seed_everything(config.seed)  # start weights and dropout follow from it
-    network = start_network(config.init, config.network, allow_partial=config.init_allow_partial)
-    history = history_of(config.model_dump(mode="json"), network.config.encoder)  # while `init` is still there
+    network, history = start_of(config)
     objective = Finetune(network, label_space)
     refuse_lone_values(network, config.augment.crop, config.batch_size, fabric.world_size, config.sync_batchnorm)
     scores: dict[int, Scores] = {}
 
     with open_run(config, rank_of(fabric)) as run:
         launch(fabric)
+        run.history = history
         run.log(f"fine-tuning on {len(reader)} images of {reader.name}, from {config.init}, into {run.path}")
         if network.origin:
             run.log(network.origin)
@@ -88,13 +87,14 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
             scores[step] = score_network(network, judge, config.eval, fabric, config.workers)
             run.log(f"step {step}: mIoU {scores[step].mean_iou:.2%}, pixel accuracy {scores[step].pixel_accuracy:.2%}")
             run.record(step=step, mean_iou=scores[step].mean_iou, pixel_accuracy=scores[step].pixel_accuracy)
-            if run.loggers:
-                run.loggers.picture(step, "predictions", lambda: draw_predictions(network, judge, config.eval, fabric))
             if run.writes:
                 write_scores(run.path / f"scores-{step}.json", scores[step])
+            if run.loggers:
+                run.loggers.picture(step, "predictions", lambda: draw_predictions(network, judge, config.eval, fabric))
 
         earlier = read_scores(run.path) if config.resume else {}
-        if config.classifier == "prototypes" and not (config.resume and run.checkpoint.exists()):
+        has_weights = config.resume and (run.checkpoint.exists() or run.earlier_checkpoint.exists())
+        if config.classifier == "prototypes" and not has_weights:
             bad_files = BadFiles.of_run(config.on_bad_file, [reader], run.path, run.log_from_any)
             temperature = config.classifier_temperature
             run.log("finding each class's prototype in the labelled images, where the classifier starts")

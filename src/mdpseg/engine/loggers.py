@@ -1,6 +1,7 @@
 """A run's metrics and pictures to TensorBoard, Weights & Biases, MLflow or trackio, beside its own files.
 
-They are looked at, never relied on: one that fails is left out from then on, and the run goes on.
+They are looked at, never relied on: one that fails is left out from then on, a picture that cannot be drawn is left
+out, and the run goes on.
 """
 
 from __future__ import annotations
@@ -60,9 +61,14 @@ class Loggers:
 
     def picture(self, step: int, name: str, draw: Callable[[], NDArray[np.uint8]]) -> None:
         """A picture [H, W, 3] of a step, which is drawn only if somebody takes it."""
-        if self:
+        if not self:
+            return
+        try:
             pixels = draw()
-            self._each(lambda logger: logger.picture(step, name, pixels), step)
+        except Exception as error:  # whatever the drawing library raises, or a file that cannot be read any more
+            self._report(f"picture {name} of step {step} could not be drawn and is left out ({_reason(error)})")
+            return
+        self._each(lambda logger: logger.picture(step, name, pixels), step)
 
     def close(self, finished: bool) -> None:
         """The end of the run: whether it reached it."""
@@ -86,8 +92,11 @@ class Loggers:
             call()
         except Exception as error:  # whatever a library, its server or the network raises
             self._open.pop(name, None)
-            reason = " ".join(str(error).split())
-            self._report(f"logger {name} failed and is left out from here on ({type(error).__name__}: {reason:.200})")
+            self._report(f"logger {name} failed and is left out from here on ({_reason(error)})")
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
 
 
 def check_loggers(config: RunConfig) -> None:

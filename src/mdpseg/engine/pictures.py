@@ -58,8 +58,9 @@ def draw_similarity(prototypes: Tensor, present: Tensor, names: Sequence[str]) -
     figure = Figure(figsize=(side, side), layout="constrained")
     axis = figure.subplots()
     axis.imshow((kept @ kept.T).numpy(), vmin=-1, vmax=1, cmap="RdBu_r")
-    axis.set_xticks(range(len(shown)), shown, rotation=90, fontsize=6)
-    axis.set_yticks(range(len(shown)), shown, fontsize=6)
+    # a name with dollar signs is no formula
+    axis.set_xticks(range(len(shown)), shown, rotation=90, fontsize=6, parse_math=False)
+    axis.set_yticks(range(len(shown)), shown, fontsize=6, parse_math=False)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -16,7 +16,7 @@ from mdpseg.data.merge import merge_readers, read_mapping
 from mdpseg.data.open import label_space_of, open_dataset
 from mdpseg.data.share import MixingDraws
 from mdpseg.engine.batch_norm import refuse_lone_values
-from mdpseg.engine.history import history_of
+from mdpseg.engine.checkpoint import start_of
 from mdpseg.engine.loop import train
 from mdpseg.engine.pictures import draw_similarity
 from mdpseg.engine.random_state import seed_everything
@@ -24,7 +24,6 @@ from mdpseg.engine.readme import pretrain_readme
 from mdpseg.engine.run_folder import open_run
 from mdpseg.engine.runtime import launch, make_training_fabric, rank_of
 from mdpseg.files import write_text
-from mdpseg.first_stage import start_network
 from mdpseg.label_space import LabelSpace
 from mdpseg.objectives.choose import pretraining_objective
 from mdpseg.objectives.mdp import MDP
@@ -68,14 +67,14 @@ def pretrain(config: PretrainConfig | Mapping[str, Any] | str | Path, overrides:
     draws = Draws([len(reader) for reader in readers], config.seed, config.sampling, config.sampling_alpha)
 
     seed_everything(config.seed)  # start weights and dropout follow from it
-    network = start_network(config.init, config.network, allow_partial=config.init_allow_partial)
-    history = history_of(config.model_dump(mode="json"), network.config.encoder)  # while `init` is still there
+    network, history = start_of(config)
     unlabelled = any(dataset.unlabelled for dataset in config.datasets)
     objective = pretraining_objective(network, label_space, config.method, unlabelled=unlabelled)
     refuse_lone_values(network, config.augment.crop, config.batch_size, fabric.world_size, config.sync_batchnorm)
 
     with open_run(config, rank_of(fabric)) as run:
         launch(fabric)
+        run.history = history
         run.log(f"pretraining on {label_space}, from {config.init}, into {run.path}")
         if network.origin:
             run.log(network.origin)
@@ -102,9 +101,6 @@ def pretrain(config: PretrainConfig | Mapping[str, Any] | str | Path, overrides:
                 "taught nothing"
             )
         prototypes, present = objective.prototypes() if isinstance(objective, MDP) else (None, None)
-        if run.loggers and prototypes is not None and present is not None:
-            similarity = partial(draw_similarity, prototypes, present, label_space.names)
-            run.loggers.picture(config.iterations, "prototypes", similarity)
         head = "projection" if isinstance(objective, MDP) else "classifier"
         state = network.state_dict()
         temperature = config.method.temperature if isinstance(objective, MDP) else None
@@ -114,5 +110,8 @@ def pretrain(config: PretrainConfig | Mapping[str, Any] | str | Path, overrides:
         weights.save(run.weights, stored)
         seconds = time.perf_counter() - began
         write_text(run.path / "README.md", pretrain_readme(config, label_space, datasets, mapping, seconds))
+        if run.loggers and prototypes is not None and present is not None:  # after what the run is for
+            similarity = partial(draw_similarity, prototypes, present, label_space.names)
+            run.loggers.picture(config.iterations, "prototypes", similarity)
         run.log(f"done in {seconds:.0f} s: {run.weights}")
     return Pretrained(run.path, run.weights, label_space, seconds)

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mdpseg.bank import region_means
 from mdpseg.data.bad_files import BadFiles
 from mdpseg.data.loader import Reader
+from mdpseg.engine.blocks import LARGEST_WHOLE, SIDE
 from mdpseg.engine.inference import windows
 from mdpseg.engine.quick_inference import quick_inference
 from mdpseg.errors import BadFileError, UserError
@@ -42,7 +42,8 @@ def start_at_prototypes(
         label_space: its classes.
         temperature: tau.
         device: where the network runs.
-        window: side of the windows in pixels that larger images are taken in; default: whole.
+        window: side of the windows in pixels that larger images are taken in; default: whole, but very large ones in
+            blocks.
         bad_files: takes note of images that cannot be read, which are left out; default: the first one stops.
 
     Returns:
@@ -64,7 +65,7 @@ def start_at_prototypes(
                 bad_files.skip(fault)
                 continue
             targets = label_space.encode(sample.mask, label_space.datasets[0], file=sample.id)  # [H, W]
-            found = region_means(*_features(network, sample.image, targets, device, window), label_space.num_classes)
+            found = _regions(network, sample.image, targets, device, window)
             regions.append(found[0])
             classes.append(found[1])
     network.train()
@@ -87,24 +88,36 @@ def start_at_prototypes(
     return [name for name, is_seen in zip(names, seen.tolist(), strict=True) if not is_seen]
 
 
-def _features(
+def _regions(
     network: SegmentationNetwork, image: Tensor, targets: Tensor, device: torch.device, window: int | None
 ) -> tuple[Tensor, Tensor]:
-    """Normalised features [1, C, h, w] of an image [3, H, W], and its targets [H, W] at their size, [1, h, w].
+    """Region embeddings [R, C] of unit length of an image [3, H, W] with targets [H, W], and their classes [R].
 
-    Of an image in windows the cells are in no order, [1, C, 1, n]; a mean over them does not mind.
+    As :func:`mdpseg.bank.region_means`, but summed window by window, so that memory does not grow with the image.
     """
     height, width = targets.shape
-    if window is None or (height <= window and width <= window):
-        images = network.pad(image[None].to(device))
-        padded = torch.full((1, *images.shape[-2:]), -1)
-        padded[0, :height, :width] = targets
-        features = F.normalize(network.classifier.normalised(network.features(images)).float(), dim=1)
-        return features, at_size(padded.to(device), (features.shape[-2], features.shape[-1]))
-    parts, rest = [], targets.clone()
-    for place in windows(height, width, window, stride=window):
-        features, labels = _features(network, image[:, *place], rest[place], device, None)
-        parts.append((features.flatten(2), labels.flatten(1)))
+    side = window or max(height, width)
+    if height * width > LARGEST_WHOLE:
+        side = min(side, SIDE)
+    rest = targets.clone()
+    sums = torch.zeros_like(network.classifier.rows[0])  # [K, C]
+    seen = torch.zeros(len(sums), dtype=torch.bool, device=device)  # [K]
+    for place in windows(height, width, side, stride=side):
+        features, labels = _features(network, image[:, *place], rest[place], device)
+        counted = labels >= 0
+        seen[labels[counted]] = True
+        sums.index_add_(0, labels[counted], features.permute(0, 2, 3, 1)[counted])
         rest[place] = -1  # the last windows overlap the ones before
-    cells, labels = (torch.cat(each, -1) for each in zip(*parts, strict=True))
-    return cells[:, :, None], labels[:, None]
+    return F.normalize(sums[seen], dim=1), seen.nonzero()[:, 0]  # the direction of the mean is that of the sum
+
+
+def _features(
+    network: SegmentationNetwork, image: Tensor, targets: Tensor, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Normalised features [1, C, h, w] of an image or a part of one, and its targets at their size, [1, h, w]."""
+    height, width = targets.shape
+    images = network.pad(image[None].to(device))
+    padded = torch.full((1, *images.shape[-2:]), -1)
+    padded[0, :height, :width] = targets
+    features = F.normalize(network.classifier.normalised(network.features(images)).float(), dim=1)
+    return features, at_size(padded.to(device), (features.shape[-2], features.shape[-1]))

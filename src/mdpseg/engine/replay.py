@@ -7,25 +7,44 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.table import Table
 from torch import Tensor, nn
 
 from mdpseg import torch_file
 from mdpseg.batch import Batch
 from mdpseg.config import FinetuneConfig, NetworkConfig, PretrainConfig, RunConfig
+from mdpseg.engine.batch_norm import refuse_lone_values
+from mdpseg.engine.checkpoint_content import check_bank, check_random, first_fault
 from mdpseg.engine.quick_convolutions import quick_pointwise
 from mdpseg.engine.quick_depthwise import quick_depthwise
 from mdpseg.engine.random_state import set_random_state
 from mdpseg.engine.runtime import Device, make_fabric
 from mdpseg.errors import UserError
-from mdpseg.label_space import LabelSpace
+from mdpseg.label_space import UNLABELLED, LabelSpace
 from mdpseg.mixing import mix_batch
 from mdpseg.network import SegmentationNetwork
 from mdpseg.objectives.choose import pretraining_objective
 from mdpseg.objectives.finetune import Finetune
 
 _FORMAT = "mdpseg-replay-1"
+
+
+class _Content(BaseModel):
+    """What :func:`write_replay` writes."""
+
+    model_config = ConfigDict(strict=True, arbitrary_types_allowed=True)
+
+    kind: str
+    recipe: dict[str, Any]
+    step: int
+    names: list[str]
+    parts: dict[str, float]
+    objective: dict[str, Tensor]
+    random: dict[str, Any]
+    batch: dict[str, Any]
+    label_space: str
+    network: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -81,19 +100,27 @@ def replay(path: Path, device: Device | None = None) -> Replay:
     Raises:
         UserError: there is no such file, or it is not one.
     """
-    content = _read(path)
+    raw = _read(path)
     try:
-        config = (PretrainConfig if content["kind"] == "pretrain" else FinetuneConfig).model_validate(content["recipe"])
-        objective = _objective(content, config)
-        objective.load_state_dict(content["objective"])
-        batch = Batch.from_state(content["batch"])
-    except (KeyError, TypeError, ValueError, RuntimeError, ValidationError) as error:
-        raise UserError(f"{path} is damaged ({' '.join(str(error).split()):.200}).") from error
+        content = _Content.model_validate(raw)
+        config = (PretrainConfig if content.kind == "pretrain" else FinetuneConfig).model_validate(content.recipe)
+        label_space = LabelSpace.from_json(content.label_space)
+        network = SegmentationNetwork(NetworkConfig.model_validate(content.network))
+        objective = _objective(network, label_space, config)
+        objective.load_state_dict(content.objective)
+        check_bank(objective)
+        check_random(content.random)
+        batch = Batch.from_state(content.batch)
+        _check_batch(batch, label_space.num_classes, config)
+        refuse_lone_values(network, config.augment.crop, batch.own or len(batch), processes=1)
+    except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
+        fault = first_fault(error) if isinstance(error, ValidationError) else " ".join(str(error).split())
+        raise UserError(f"{path} is damaged ({fault:.200}); expected a replay-STEP.pt as a run wrote it.") from error
     fabric = make_fabric(device or config.device, config.precision)
     if config.channels_last:
         objective.to(memory_format=torch.channels_last)
     wrapped = fabric.setup_module(objective).train()
-    set_random_state(content["random"], fabric.device)
+    set_random_state(content.random, fabric.device)
 
     culprits = _watch(objective)
     with quick_pointwise(objective), quick_depthwise(objective):  # as in training: the same bits
@@ -108,7 +135,7 @@ def replay(path: Path, device: Device | None = None) -> Replay:
     gradients = [parameter.grad for parameter in objective.parameters() if parameter.grad is not None]
     now = {name: float(value.detach()) for name, value in losses.items()}
     now["gradient norm"] = float(nn.utils.get_total_norm(gradients))
-    return Replay(content["step"], content["names"], content["parts"], now, next(iter(culprits), ""))
+    return Replay(content.step, content.names, content.parts, now, next(iter(culprits), ""))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -125,13 +152,41 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _objective(content: dict[str, Any], config: PretrainConfig | FinetuneConfig) -> nn.Module:
-    network = SegmentationNetwork(NetworkConfig.model_validate(content["network"]))
-    label_space = LabelSpace.from_json(content["label_space"])
+def _objective(
+    network: SegmentationNetwork, label_space: LabelSpace, config: PretrainConfig | FinetuneConfig
+) -> nn.Module:
     if isinstance(config, FinetuneConfig):
         return Finetune(network, label_space)
-    unlabelled = any(dataset.unlabelled for dataset in config.datasets)
-    return pretraining_objective(network, label_space, config.method, unlabelled=unlabelled)
+    return pretraining_objective(network, label_space, config.method, unlabelled=_has_unlabelled(config))
+
+
+def _has_unlabelled(config: PretrainConfig | FinetuneConfig) -> bool:
+    return isinstance(config, PretrainConfig) and any(dataset.unlabelled for dataset in config.datasets)
+
+
+def _check_batch(batch: Batch, classes: int, config: PretrainConfig | FinetuneConfig) -> None:
+    """Refuses (ValueError) what no loader makes: mixing, network and loss index with it."""
+    count, crop = len(batch.images), config.augment.crop
+    datasets = len(config.datasets) if isinstance(config, PretrainConfig) else 1
+    for name, dtype, shape, low, high in (
+        ("images", torch.uint8, (3, crop, crop), 0, 255),
+        ("targets", torch.int64, (crop, crop), UNLABELLED if _has_unlabelled(config) else -1, classes - 1),
+        ("datasets", torch.int64, (), 0, datasets - 1),
+        ("boxes", torch.int64, (4,), 0, crop),
+        ("region_partners", torch.int64, (), 0, count - 1),
+        ("lam", torch.float32, (), 0, 1),
+        ("pixel_partners", torch.int64, (), 0, count - 1),
+    ):
+        tensor = getattr(batch, name)
+        if not isinstance(tensor, Tensor) or tensor.dtype != dtype or tensor.shape != (count, *shape):
+            raise ValueError(f"its batch's {name} should be {dtype} of shape {[count, *shape]}")
+        if not ((tensor >= low) & (tensor <= high)).all():
+            raise ValueError(f"its batch has {name} outside {low} to {high}")
+    own = count if batch.own is None else batch.own
+    if not isinstance(own, int) or not 1 <= own <= count:
+        raise ValueError(f"its batch has {count} images, and {own} of its own")
+    if batch.partner_targets is not None or not isinstance(batch.names, tuple):
+        raise ValueError("its batch is mixed already, or has no names")
 
 
 def _watch(objective: nn.Module) -> list[str]:

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +20,7 @@ from mdpseg.engine.loggers import Loggers, check_loggers
 from mdpseg.engine.stopping import sigterm_cleans_up
 from mdpseg.errors import UserError
 from mdpseg.files import disk_faults_are_told, remove_temporaries, write_text, write_whole
+from mdpseg.history import History
 from mdpseg.recipe import dump
 
 CHECKPOINTS = ("last.ckpt", "previous.ckpt")  # the state to resume from, and the one before it
@@ -37,11 +38,13 @@ class RunFolder:
         console: the terminal that messages also go to.
         writes: whether this process does write; of several, the first one does.
         loggers: where metrics and pictures go beside; None in processes that do not write.
+        history: what its weights are learned from, which its checkpoints keep.
     """
 
     def __init__(self, path: Path, console: Console, writes: bool = True) -> None:
         self.path, self.console, self.writes = path, console, writes
         self.loggers: Loggers | None = None
+        self.history: History | None = None
         self.metrics_file = path / "metrics.jsonl"
 
     @property
@@ -110,42 +113,46 @@ class RunFolder:
         if self.writes:
             torch_file.write(self.checkpoint, state, keep=self.earlier_checkpoint)
 
-    def load_checkpoint(self) -> dict[str, Any] | None:
-        """Reads last.ckpt (tensors, numbers and names only), or previous.ckpt where that is damaged; None: neither is.
+    def load_checkpoint(self, check: Callable[[Any], None]) -> dict[str, Any] | None:
+        """The state in last.ckpt, or in previous.ckpt where that is damaged; None: neither is there.
+
+        Args:
+            check: raises ValueError, which says in a few words what is wrong, for other content than a run's state.
 
         Raises:
             UserError: what there is is damaged.
         """
-        damaged = []
-        for file in (self.checkpoint, self.earlier_checkpoint):
-            if not file.is_file():
-                continue
-            state, fault = _read_checkpoint(file)
-            if state is None:
-                damaged.append(f"{file} cannot be read ({fault})")
-                continue
+        file, state, damaged = find_checkpoint(self.path, check)
+        if file is None or state is None:
             if damaged:
-                self.log(f"{damaged[0]}; going back to {file.name}, of step {state['step']}")
-            if file != self.checkpoint:
-                file.replace(self.checkpoint)  # the damaged one must not become the previous one of the next
-            return state
+                raise UserError(f"{'; '.join(damaged)}; start again in a new folder.")
+            return None
         if damaged:
-            raise UserError(f"{'; '.join(damaged)}; start again in a new folder.")
-        return None
+            self.log(f"{damaged[0]}; going back to {file.name}, of step {state.get('step')}")
+        if file != self.checkpoint:
+            file.replace(self.checkpoint)  # the damaged one must not become the previous one of the next
+        return state
 
 
-def _read_checkpoint(file: Path) -> tuple[dict[str, Any] | None, str]:
-    """The state in a checkpoint; or None, and what is wrong with it.
+def find_checkpoint(folder: Path, check: Callable[[Any], None]) -> tuple[Path | None, dict[str, Any] | None, list[str]]:
+    """The newest checkpoint that is whole, its state, and what is wrong with newer ones; changes nothing.
 
     Raises:
         UserError: this process may not read it.
     """
-    try:
-        return torch_file.read(file), ""
-    except PermissionError as error:
-        raise UserError(f"{file} cannot be read ({error.strerror}); correct its permissions.") from error
-    except ValueError as error:
-        return None, str(error)
+    damaged: list[str] = []
+    for file in (folder / name for name in CHECKPOINTS):
+        if not file.is_file():
+            continue
+        try:
+            state = torch_file.read(file)  # tensors, numbers and names only
+            check(state)
+            return file, state, damaged
+        except PermissionError as error:
+            raise UserError(f"{file} cannot be read ({error.strerror}); correct its permissions.") from error
+        except ValueError as error:
+            damaged.append(f"{file} cannot be read ({error})")
+    return None, None, damaged
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:

@@ -55,7 +55,8 @@ def export(
         to: which library.
         part: default: the first that the target takes.
         out: what to write, or a folder for it; no file that is there is overwritten. Default: a name by target and
-            part, in the run's folder under ``export``, where an export replaces its own earlier one.
+            part, in the run's folder under ``export``, where an export replaces its own earlier one. In front of it
+            stands the name of a weights file that is not called weights.safetensors.
         int8: for onnx of a fine-tuning's network, write a second file whose weights have 8 bits.
         data: for onnx of a fine-tuning's network, an evaluation's recipe; its dataset tells what mIoU the files have.
 
@@ -74,10 +75,11 @@ def export(
         able = [target for target, its_names in _TARGETS.items() if part in its_names]
         raise UserError(f"--to {to} takes the {next(iter(names))} alone; for the {part}: --to {', '.join(able)}.")
     name = names[part]
-    run = Path(run)
-    source = open_source(run)
-    path = Path(out) if out else (run if run.is_dir() else run.parent) / "export" / name
     is_folder = not Path(name).suffix
+    source = open_source(Path(run))
+    if source.path.name != "weights.safetensors":  # one of several in a folder, whose exports stand beside each other
+        name = f"{source.path.stem}-{name}"
+    path = Path(out) if out else source.path.parent / "export" / name
     if path.is_dir() and not is_folder:
         path = path / name
     int8_path = path.with_name(f"{path.stem}-int8{path.suffix}") if int8 else None

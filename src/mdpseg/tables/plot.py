@@ -40,13 +40,13 @@ def draw_table(path: Path, rows: Sequence[Row], figures: Sequence[Figure], prese
     axes = canvas.subplots(1, len(order), sharey=True, squeeze=False)
     for axis, name in zip(axes[0], order, strict=True):
         _panel(axis, rows, panels.get(name, []), colours)
-        axis.set_title(name, fontsize=9)
+        axis.set_title(name, fontsize=9, parse_math=False)  # a preset's names are no formulas
     axes[0, 0].set_yticks(range(len(rows)), [_label(row) for row in rows], fontsize=7)
     axes[0, 0].set_ylim(len(rows) - 0.5, -0.5)
     if "published" in panels:
         handles, labels = axes[0, 0].get_legend_handles_labels()
         canvas.legend(handles, labels, loc="lower left", ncols=len(labels), fontsize=7, frameon=False)
-    canvas.suptitle(f"{title} (hollow: early; full: late)", fontsize=10)
+    canvas.suptitle(f"{title} (hollow: early; full: late)", fontsize=10, parse_math=False)
     canvas.tight_layout()
     write_whole(path, lambda temporary: canvas.savefig(temporary, dpi=110, bbox_inches="tight"))
 
