@@ -67,7 +67,7 @@ def _cross_entropy(targets: Tensor, columns: Tensor, leave_out: int, num_classes
 
 
 def drop_lookalikes(
-    denominator: Tensor, prototypes: Tensor, present: Tensor, dataset_of_class: Tensor, count: int
+    denominator: Tensor, prototypes: Tensor, dataset_of_class: Tensor, count: int, *, present: Tensor | None = None
 ) -> Tensor:
     """Takes each class's most similar classes of *other* datasets out of its denominator.
 
@@ -76,14 +76,16 @@ def drop_lookalikes(
     Args:
         denominator: bool [K, K], see :func:`pixel_to_prototype`.
         prototypes: [K, D] of unit length.
-        present: bool [K]; classes that are not have no prototype to be alike.
         dataset_of_class: int64 [K].
         count: how many classes of other datasets are left out for each class.
+        present: bool [K]; classes that are not have no prototype to be alike. Default: all are.
 
     Returns:
         A new bool [K, K].
     """
-    others = (dataset_of_class[:, None] != dataset_of_class[None]) & denominator & present
+    others = (dataset_of_class[:, None] != dataset_of_class[None]) & denominator
+    if present is not None:
+        others &= present
     rows = prototypes.detach().float()
     with torch.autocast(rows.device.type, enabled=False):  # bfloat16 would make classes equally near
         similarity = (rows @ rows.T).masked_fill(~others, OUTSIDE)

@@ -154,7 +154,8 @@ class MDP(nn.Module):
     def _denominator(self, prototypes: Tensor, present: Tensor) -> Tensor:
         if self.config.denominator != "no_lookalikes":
             return self.denominator
-        return drop_lookalikes(self.denominator, prototypes, present, self.dataset_of_class, self.config.lookalikes)
+        count, datasets = self.config.lookalikes, self.dataset_of_class
+        return drop_lookalikes(self.denominator, prototypes, datasets, count, present=present)
 
     def after_step(self) -> None:
         """Lets the momentum network follow; call it after the optimiser's step."""
