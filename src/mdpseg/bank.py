@@ -23,6 +23,12 @@ def region_means(embeddings: Tensor, targets: Tensor, num_classes: int) -> tuple
     Returns:
         regions float32 [R, D] of unit length, and classes int64 [R]; in order of image, then class id.
     """
+    sums, classes = region_sums(embeddings, targets, num_classes)
+    return F.normalize(sums, dim=1), classes  # the direction of the mean is that of the sum
+
+
+def region_sums(embeddings: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    """The sums [R, D] whose directions :func:`region_means` gives, for images that come in parts; and the classes."""
     batch, dim = embeddings.shape[:2]
     flat = embeddings.flatten(2).transpose(1, 2).reshape(-1, dim)  # [B*H*W, D]
     image = torch.arange(batch, device=targets.device).repeat_interleave(targets.shape[1:].numel())  # [B*H*W]
@@ -33,8 +39,7 @@ def region_means(embeddings: Tensor, targets: Tensor, num_classes: int) -> tuple
     place = cell.new_zeros(batch * num_classes).index_copy_(0, cells, torch.arange(len(cells), device=cell.device))
     index = place[cell]  # [P]
     sums = torch.zeros(len(cells), dim, device=embeddings.device, dtype=torch.float32)
-    sums.index_add_(0, index, flat[counted].float())  # the direction of the mean is that of the sum
-    return F.normalize(sums, dim=1), cells % num_classes
+    return sums.index_add_(0, index, flat[counted].float()), cells % num_classes
 
 
 class RegionBank(nn.Module):

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mdpseg.bank import region_sums
 from mdpseg.data.bad_files import BadFiles
 from mdpseg.data.loader import Reader
 from mdpseg.engine.blocks import LARGEST_WHOLE, SIDE
@@ -104,11 +105,11 @@ def _regions(
     seen = torch.zeros(len(sums), dtype=torch.bool, device=device)  # [K]
     for place in windows(height, width, side, stride=side):
         features, labels = _features(network, image[:, *place], rest[place], device)
-        counted = labels >= 0
-        seen[labels[counted]] = True
-        sums.index_add_(0, labels[counted], features.permute(0, 2, 3, 1)[counted])
+        found, classes = region_sums(features, labels, len(sums))
+        sums.index_add_(0, classes, found)
+        seen[classes] = True
         rest[place] = -1  # the last windows overlap the ones before
-    return F.normalize(sums[seen], dim=1), seen.nonzero()[:, 0]  # the direction of the mean is that of the sum
+    return F.normalize(sums[seen], dim=1), seen.nonzero()[:, 0]
 
 
 def _features(

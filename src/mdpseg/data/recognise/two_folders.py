@@ -48,7 +48,7 @@ def _beside_each_other(root: Path) -> tuple[Splits, list[str]]:
 
 def _inside_both(root: Path, images: Path, masks: Path) -> tuple[Splits, list[str]]:
     """Splits are folders inside both, images/train and masks/train; or lists of ids; or there are none."""
-    partners = {name: _inner(masks, name) for name in inner(images) if name.lower() in USUAL}
+    partners = {name: _in_any_case(masks, name) for name in inner(images) if name.lower() in USUAL}
     common = {name: folder for name, folder in partners.items() if folder.is_dir()}
     if common:
         splits = {
@@ -71,7 +71,7 @@ def _inside_both(root: Path, images: Path, masks: Path) -> tuple[Splits, list[st
     return {name: {"images": images, "masks": masks, "subset": {"list": path}} for name, path in lists.items()}, remarks
 
 
-def _inner(folder: Path, name: str) -> Path:
+def _in_any_case(folder: Path, name: str) -> Path:
     """The folder of that name in a folder, in another case where there is none in this one."""
     cases = [folder / other for other in inner(folder) if other.lower() == name.lower()]
     return folder / name if folder / name in cases else next(iter(cases), folder / name)
@@ -84,7 +84,7 @@ def _without_a_split(folder: Path, partner: Path, done: set[str]) -> list[str]:
         if name.lower() in done or not has_images(folder / name):
             continue
         done.add(name.lower())
-        other = _inner(partner, name)
+        other = _in_any_case(partner, name)
         reason = f"there is no {other}"
         if other.is_dir():
             unusual = name.lower() not in USUAL
