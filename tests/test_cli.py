@@ -21,13 +21,21 @@ assert not heavy, heavy
 """
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["pretrain", "--help"], ["data", "check", "--help"]], ids=" ".join)
-def test_help_does_not_wait_for_torch(arguments):
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["pretrain", "--help"], ["data", "check", "--help"]], ids=" ".join
+)
+def test_what_is_asked_in_passing_does_not_wait_for_torch(arguments):
     done = subprocess.run(
         [sys.executable, "-c", QUICK.format(arguments=arguments)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "Usage" in done.stdout
+    assert ("mdpseg 0." if arguments == ["--version"] else "Usage") in done.stdout
+
+
+def test_version(mdpseg_command):
+    code, out, _ = mdpseg_command("--version")
+    assert code == 0
+    assert out.startswith(f"mdpseg {mdpseg.__version__} (torch ")
 
 
 def test_help_names_every_command(mdpseg_command):

@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.metadata import Metadata
 
 import mdpseg
@@ -23,6 +24,10 @@ def test_completion_offers_the_public_face_and_imports_none_of_it():
     program = "import mdpseg, sys; print(*dir(mdpseg), sep='\\n'); assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert {*mdpseg.__all__, "weights", "__version__"} <= {*done.stdout.split()}
+
+
+def test_the_citation_is_of_this_version():
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == mdpseg.__version__
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +60,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
     inside = {name.removeprefix("mdpseg/") for name in names if name.startswith("mdpseg/")}
     assert inside == files_below(ROOT / "src" / "mdpseg")
     assert {Path(name).suffix for name in inside} >= {".py", ".yaml", ".csv", ".html", ".js", ".css", ".typed"}
-    info = f"mdpseg-{PROJECT['version']}.dist-info"
+    info = f"mdpseg-{mdpseg.__version__}.dist-info"
     assert {name for name in names if not name.startswith("mdpseg/")} == {
         f"{info}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")
     }

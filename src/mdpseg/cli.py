@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from mdpseg import __version__
 from mdpseg.class_commands import app as classes
 from mdpseg.data.commands import app as data
 from mdpseg.errors import LACK_OF_MEMORY, UserError, is_lack_of_memory, printable
@@ -38,9 +41,18 @@ Nodes = Annotated[
 ]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mdpseg {__version__} (torch {metadata.version('torch')}, Python {platform.python_version()})")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", callback=_print_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Options of every command; :func:`main` looks at --debug itself."""
 
