@@ -7,14 +7,20 @@ A trial pretrains once (20,000 image passes, runs/trials/TRIAL) and fine-tunes o
 other images. Fine-tuning stops after 30 of its 300 iterations unless --late is given.
 """
 
+from __future__ import annotations
+
 import argparse
 import csv
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 HERE = Path(__file__).parent
 RESULTS, RUNS, DATA = HERE / "trials.csv", HERE.parent / "runs/trials", HERE.parent.parent / "shared/data"
@@ -27,6 +33,7 @@ PAPER = ["method.scheme=mdp-paper", "method.momentum=0.99", "optim.clip=5", "net
 BANK = ["method.prototypes=bank", "method.denominator=no_lookalikes"]
 LEARNED = ["method.prototypes=learned", "method.denominator=own_dataset"]
 ENCODER = "-encoder"  # behind a trial's name: of that pretraining the encoder alone is transferred
+SHARED = "-shared"  # behind a trial's name: classes of one name share their row in the classifiers
 RATES = (
     ("supervised", SUPERVISED, ("0.1", "0.2", "0.4")),
     ("multihead", ["method.objective=multihead", "optim.clip=5"], ("0.1", "0.2", "0.4")),
@@ -56,6 +63,8 @@ TRIALS: dict[str, list[str] | None] = {
     "imagenet-bank-0.13": ["init=imagenet", *BANK, "optim.lr=0.13"],
     # the same effort for all: the rate of the small preset, half of it and twice
     **{f"rate-{method}-{rate}": [*settings, f"optim.lr={rate}"] for method, settings, rates in RATES for rate in rates},
+    f"ours-0.13{SHARED}": [*LEARNED, "optim.lr=0.13"],
+    f"supervised-0.2{SHARED}": [*SUPERVISED, "optim.lr=0.2"],
 }
 
 
@@ -98,6 +107,34 @@ def centred_projections() -> AbstractContextManager[object]:
         self.layers.append(nn.BatchNorm2d(dim, affine=False))
 
     return patch.object(Projection, "__init__", centred)
+
+
+def shared_rows() -> AbstractContextManager[object]:
+    """While it lasts, classes of one name in several datasets share a prototype, and a weight row in cross-entropy."""
+    from mdpseg.label_space import LabelSpace
+    from mdpseg.objectives import supervised
+    from mdpseg.objectives.mdp import MDP
+
+    def first_of_name(space: LabelSpace) -> list[int]:
+        catch_alls = {f"{dataset}/{name}" for dataset, name in space.catch_alls.items()}
+        keys = [full if full in catch_alls else full.partition("/")[2] for full in space.names]
+        return [keys.index(key) for key in keys]
+
+    prototypes, union_classification = MDP.prototypes, supervised.union_classification
+
+    def shared_prototypes(self: MDP) -> tuple[Tensor, Tensor]:
+        rows, known = prototypes(self)
+        return rows[first_of_name(self.label_space)], known
+
+    def classification(
+        rows: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, space: LabelSpace, **more: Any
+    ) -> Any:
+        return union_classification(rows, weight[first_of_name(space)], bias, labels, space, **more)
+
+    patches = ExitStack()
+    patches.enter_context(patch.object(MDP, "prototypes", shared_prototypes))
+    patches.enter_context(patch.object(supervised, "union_classification", classification))
+    return patches
 
 
 def append(file: Path, fields: list[str], rows: Iterable[Mapping[str, object]]) -> None:
@@ -206,7 +243,8 @@ def main() -> None:
     if unknown := set(arguments.trials) - set(TRIALS):
         parser.error(f"no trial {unknown.pop()}; there are {', '.join(TRIALS)}")
     for trial in arguments.trials:
-        with centred_projections() if trial.endswith("-centred") else nullcontext():
+        changes = {"-centred": centred_projections, SHARED: shared_rows}
+        with next((change() for ending, change in changes.items() if trial.endswith(ending)), nullcontext()):
             judge(trial, arguments)
     if arguments.show:
         show()
