@@ -34,12 +34,14 @@ def region_sums(embeddings: Tensor, targets: Tensor, num_classes: int) -> tuple[
     image = torch.arange(batch, device=targets.device).repeat_interleave(targets.shape[1:].numel())  # [B*H*W]
     labels = targets.reshape(-1)
     counted = (labels >= 0) & (labels < num_classes)  # a 255 that was never encoded is no class of the next image
-    cell = image[counted] * num_classes + labels[counted]  # [P]
-    cells = torch.bincount(cell).nonzero()[:, 0]  # [R]
-    place = cell.new_zeros(batch * num_classes).index_copy_(0, cells, torch.arange(len(cells), device=cell.device))
-    index = place[cell]  # [P]
-    sums = torch.zeros(len(cells), dim, device=embeddings.device, dtype=torch.float32)
-    return sums.index_add_(0, index, flat[counted].float()), cells % num_classes
+    cell = (image * num_classes + labels).where(counted, batch * num_classes)  # [P], the last one for what counts not
+    filled = torch.zeros(batch * num_classes + 1, dtype=torch.bool, device=cell.device).index_fill_(0, cell, True)
+    cells = filled[:-1].nonzero()[:, 0]  # [R]
+    place = cell.new_full((len(filled),), len(cells)).index_copy_(
+        0, cells, torch.arange(len(cells), device=cell.device)
+    )
+    sums = torch.zeros(len(cells) + 1, dim, device=embeddings.device, dtype=torch.float32)
+    return sums.index_add_(0, place[cell], flat.float())[:-1], cells % num_classes
 
 
 class RegionBank(nn.Module):
@@ -129,7 +131,7 @@ class RegionBank(nn.Module):
 
     def entries(self) -> tuple[Tensor, Tensor]:
         """What the bank holds: regions float32 [M, D] and classes int64 [M], without empty slots."""
-        filled = self.classes >= 0
+        filled = (self.classes >= 0).nonzero()[:, 0]
         return self.regions[filled], self.classes[filled]
 
     def prototypes(self) -> tuple[Tensor, Tensor]:

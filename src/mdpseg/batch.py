@@ -19,7 +19,8 @@ class Batch:
         datasets: int64 [B], the index of each image's dataset in the recipe.
         boxes: int64 [B, 4] (top, left, height, width) of the region mix; empty boxes mix nothing.
         region_partners: int64 [B], the images that the boxes are cut from.
-        lam: float32 [B], the share that an image keeps in the pixel mix; 1 mixes nothing.
+        lam: float32 [B], the share that an image keeps in the pixel mix; 1 mixes nothing. It stays on the CPU: which
+            images are blended decides what is computed, and the host need not ask a GPU for it.
         pixel_partners: int64 [B], the images that it is blended with.
         partner_targets: int64 [B, H, W], the partner's targets, set once the batch is mixed.
         names: "dataset/image id" of each image.
@@ -38,11 +39,15 @@ class Batch:
     own: int | None = None
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch with every tensor on ``device``."""
+        """The same batch with every tensor but ``lam`` on ``device``."""
         tensors: dict[str, Any] = {
-            name: tensor.to(device, non_blocking=True) for name, tensor in self._tensors().items()
+            name: tensor.to(device, non_blocking=True) for name, tensor in self._tensors().items() if name != "lam"
         }
         return replace(self, **tensors)
+
+    def blended(self) -> Tensor:
+        """Which images are blended, int64 [n], where the images are."""
+        return on_device_of(self.images, (self.lam < 1).nonzero()[:, 0])
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory, which a device copies from while the host goes on; the loader asks."""
@@ -68,3 +73,8 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.images)
+
+
+def on_device_of(tensor: Tensor, given: Tensor) -> Tensor:
+    """What the host has, where ``tensor`` is; the host does not wait for it to get there."""
+    return given.to(tensor.device, non_blocking=True)

@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from mdpseg.batch import Batch
+from mdpseg.batch import Batch, on_device_of
 
 
 def region_box(
@@ -82,7 +82,7 @@ def pixel_mix(images: Tensor, lam: Tensor, partners: Tensor) -> Tensor:
     """
     partners = torch.as_tensor(partners, device=images.device)
     kind = torch.promote_types(images.dtype, torch.float32)
-    share = torch.as_tensor(lam, dtype=kind, device=images.device).expand(len(images))[:, None, None, None]
+    share = on_device_of(images, torch.as_tensor(lam)).to(kind).expand(len(images))[:, None, None, None]
     blended = torch.lerp(images[partners].to(kind), images.to(kind), share)
     return blended.to(images.dtype) if images.is_floating_point() else blended.round().to(images.dtype)
 

@@ -68,6 +68,49 @@ def test_steps_are_those_of_the_cpu(method):
     assert there == pytest.approx(here, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("most", "method"),
+    [
+        (0, {"objective": "finetune"}),
+        (1, {"objective": "supervised"}),
+        (1, {"objective": "multihead"}),
+        (3, {}),
+        (3, {"scheme": "mdp-paper", "bank_size": 12}),
+        (4, {"prototypes": "bank", "denominator": "no_lookalikes", "bank_size": 12}),
+        (6, {"bank": "region", "bank_size": 12}),
+    ],
+    ids=str,
+)
+def test_the_host_hardly_waits_for_the_gpu(most, method):
+    objective = objective_of(method)
+    with pretend_gpu() as waits:
+        objective.to(DEVICE).train()
+        waits.clear()
+        objective(mix_batch(batch().to(DEVICE)))["loss"].backward()
+        objective.after_step()
+    assert len(waits) <= most, waits
+
+
+def test_what_the_host_waits_for_is_noted():
+    with pretend_gpu() as waits:
+        held = torch.arange(3.0, device=DEVICE)
+        for ask in (
+            lambda: held.sum().item(),
+            held.tolist,
+            held.cpu,
+            lambda: held[held > 1],
+            lambda: held[torch.tensor([1])],
+            lambda: torch.tensor([1.0], device=DEVICE),
+            lambda: torch.bincount(held.long()),
+        ):
+            waits.clear()
+            ask()
+            assert len(waits) == 1
+        waits.clear()
+        held[held.argmax()[None]] += torch.ones(3).to(DEVICE, non_blocking=True).mean()
+        assert waits == []
+
+
 def test_what_a_gpu_refuses_is_refused():
     with pretend_gpu():
         held = torch.ones(3, device=DEVICE)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mdpseg.losses.groups import pixels_by_class, place_of, split_by_rows, with_prototype
+from mdpseg.batch import on_device_of
+from mdpseg.losses.groups import pixels_by_class, place_of, rows_of, split_by_rows, with_prototype
 from mdpseg.losses.largest import largest
 from mdpseg.losses.reduction import OUTSIDE, pixel_weights, weighted_mean
 from mdpseg.losses.streamed import Group, Step, Terms, cross_entropy_rows, log_normaliser, streamed_sum
@@ -45,17 +46,17 @@ def contrast_and_pull(
     counted = with_prototype(targets, present)
     w = pixel_weights(weights, targets)
     pulls = torch.zeros_like(w)  # [N], written by the steps
-    pixels, classes, sizes = pixels_by_class(targets, counted)
-    both = torch.cat([pull_denominator[classes] & present, denominator[classes] & present], dim=1)  # [C, 2K]
-    own = torch.arange(len(classes), device=classes.device)
-    both[own, classes] = both[own, len(present) + classes] = True
+    pixels, classes, sizes = pixels_by_class(targets, counted, len(present))
+    both = torch.cat([rows_of(kind, classes, present) for kind in (pull_denominator, denominator)], dim=1)  # [C, 2K]
     groups = []
     for part, columns in split_by_rows(pixels, sizes, both):
-        wide = columns[columns < len(present)]
-        narrow = columns[len(wide) :] - len(present)
+        of_pull = columns < len(present)
+        wide = on_device_of(targets, columns[of_pull])
+        narrow = on_device_of(targets, columns[~of_pull] - len(present))
         groups.append(Group(part, wide, _both(targets, wide, narrow, k, weight, prototypes, pulls), narrow))
-    loss = weighted_mean(streamed_sum(embeddings, prototypes, groups, w, temperature), w[counted])
-    pull = weighted_mean(w.dot(pulls), w[counted])
+    w_counted = w.where(counted, 0)
+    loss = weighted_mean(streamed_sum(embeddings, prototypes, groups, w, temperature), w_counted)
+    pull = weighted_mean(w.dot(pulls), w_counted)
     return loss, loss.detach() - weight * pull, pull
 
 

@@ -1,4 +1,7 @@
-"""Which pixels share their denominator: for these the logits of other classes need not be computed, nor masked."""
+"""Which pixels share their denominator: for these the logits of other classes need not be computed, nor masked.
+
+How many pixels a group has decides what is computed, so the host must know it: of a GPU it asks that once a loss.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from mdpseg.batch import on_device_of
 from mdpseg.label_space import LabelSpace
 from mdpseg.losses.reduction import pixel_weights, weighted_mean
 from mdpseg.losses.streamed import Group, Step, streamed_sum
@@ -45,24 +49,30 @@ def mean_over_pixels(
         Group(pixels, columns, step_for(columns))
         for pixels, columns in pixels_by_columns(targets, counted, present, denominator)
     ]
-    return weighted_mean(streamed_sum(embeddings, prototypes, groups, w, temperature), w[counted])
+    return weighted_mean(streamed_sum(embeddings, prototypes, groups, w, temperature), w.where(counted, 0))
 
 
-def pixels_by_class(targets: Tensor, counted: Tensor) -> tuple[Tensor, Tensor, list[int]]:
+def pixels_by_class(targets: Tensor, counted: Tensor, num_classes: int) -> tuple[Tensor, Tensor, list[int]]:
     """The counted pixels in order of class.
 
     Args:
         targets: int64 [N] class ids.
         counted: bool [N].
+        num_classes: K.
 
     Returns:
-        Indices of pixels int64 [P], the classes that occur int64 [C], and how many pixels each has.
+        Indices of pixels int64 [P]; the classes that occur int64 [C], on the CPU; and how many pixels each has.
     """
-    pixels = counted.nonzero()[:, 0]
-    labels = targets[pixels]
-    sizes = torch.bincount(labels)
+    order, sizes = _sorted_by(targets.where(counted, num_classes), num_classes)
     classes = sizes.nonzero()[:, 0]
-    return pixels[labels.argsort(stable=True)], classes, sizes[classes].tolist()
+    return order[: int(sizes.sum())], classes, sizes[classes].tolist()
+
+
+def _sorted_by(keys: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Indices of ``keys`` int64 [N], none negative, in their order; how many are 0, 1, ... count - 1, on the CPU."""
+    ordered, order = keys.sort(stable=True)
+    ends = torch.searchsorted(ordered, torch.arange(1, count + 1, device=keys.device)).cpu()
+    return order, ends.diff(prepend=ends.new_zeros(1))
 
 
 def with_prototype(targets: Tensor, present: Tensor) -> Tensor:
@@ -87,11 +97,10 @@ def pixels_by_dataset(targets: Tensor, label_space: LabelSpace) -> list[tuple[Te
         (indices of pixels int64 [n], ids of the dataset's classes) a dataset.
     """
     ranges = [label_space.classes_of(dataset) for dataset in label_space.datasets]
-    ends = torch.tensor([own.stop for own in ranges], device=targets.device)
-    pixels = with_class(targets, label_space).nonzero()[:, 0]
-    datasets = torch.bucketize(targets[pixels], ends, right=True)
-    sizes = torch.bincount(datasets, minlength=len(ranges)).tolist()
-    parts = torch.split(pixels[datasets.argsort(stable=True)], sizes)
+    ends = on_device_of(targets, torch.tensor([own.stop for own in ranges]))
+    datasets = torch.bucketize(targets, ends, right=True).where(with_class(targets, label_space), len(ranges))
+    order, sizes = _sorted_by(datasets, len(ranges))
+    parts = torch.split(order, [*sizes.tolist(), len(order) - int(sizes.sum())])[:-1]
     return [(part, own) for part, own in zip(parts, ranges, strict=True) if len(part)]
 
 
@@ -124,10 +133,22 @@ def pixels_by_columns(
     if denominator is None:
         pixels = counted.nonzero()[:, 0]
         return [(pixels, present.nonzero()[:, 0])] if len(pixels) else []
-    pixels, classes, sizes = pixels_by_class(targets, counted)
-    inside = denominator[classes] & present  # [C, K]
-    inside[torch.arange(len(classes), device=classes.device), classes] = True
-    return split_by_rows(pixels, sizes, inside)
+    pixels, classes, sizes = pixels_by_class(targets, counted, len(present))
+    runs = split_by_rows(pixels, sizes, rows_of(denominator, classes, present))
+    return [(part, on_device_of(targets, columns)) for part, columns in runs]
+
+
+def rows_of(denominator: Tensor, classes: Tensor, present: Tensor | None = None) -> Tensor:
+    """Which classes stand in the denominators of some: bool [C, K], each of them in its own.
+
+    Args:
+        denominator: bool [K, K].
+        classes: int64 [C], on the CPU.
+        present: bool [K], classes that may stand there; default: all.
+    """
+    classes = on_device_of(denominator, classes)
+    inside = denominator[classes] if present is None else denominator[classes] & present
+    return inside.scatter_(1, classes[:, None], True)
 
 
 def split_by_rows(pixels: Tensor, sizes: list[int], inside: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -139,8 +160,9 @@ def split_by_rows(pixels: Tensor, sizes: list[int], inside: Tensor) -> list[tupl
         inside: bool [C, M].
 
     Returns:
-        (indices of pixels int64 [n], indices of True in their row int64 [m]) a group.
+        (indices of pixels int64 [n]; indices of True in their row int64 [m], on the CPU) a group.
     """
+    inside = inside.cpu()
     runs = [(sum(sizes[first:end]), row.nonzero()[:, 0]) for first, end, row in runs_of_equal_rows(inside)]
     parts = torch.split(pixels, [count for count, _ in runs])
     return [(part, columns) for part, (_, columns) in zip(parts, runs, strict=True)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mdpseg.losses.groups import pixels_by_class, split_by_rows
+from mdpseg.batch import on_device_of
+from mdpseg.losses.groups import pixels_by_class, rows_of, split_by_rows
 from mdpseg.losses.reduction import OUTSIDE, pixel_weights, weighted_mean
 from mdpseg.losses.streamed import Group, Step, Terms, log_normaliser, streamed_sum
 
@@ -52,37 +53,36 @@ def contrast_sum(
     denominator: Tensor | None = None,
     weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The weighted sum of :func:`pixel_to_region`'s terms (a scalar), and the weights [P] of the pixels that count."""
+    """The weighted sum of :func:`pixel_to_region`'s terms, a scalar; and each pixel's weight in it [N]."""
     counted = (targets >= 0) & torch.isin(targets, region_classes)
-    pixels, classes, sizes = pixels_by_class(targets, counted)
     filled = (region_classes >= 0).nonzero()[:, 0]
     order = filled[region_classes[filled].argsort(stable=True)]  # [M]: regions of a class stand side by side
     groups = [
         Group(part, columns, _contrast(targets, region_classes[columns]))
-        for part, columns in _pixels_by_columns(pixels, classes, sizes, order, region_classes[order], denominator)
+        for part, columns in _pixels_by_columns(targets, counted, order, region_classes[order], denominator)
     ]
     w = pixel_weights(weights, targets)
-    return streamed_sum(embeddings, regions, groups, w, temperature), w[pixels]
+    return streamed_sum(embeddings, regions, groups, w, temperature), w.where(counted, 0)
 
 
 def _pixels_by_columns(
-    pixels: Tensor, classes: Tensor, sizes: list[int], order: Tensor, held: Tensor, denominator: Tensor | None
+    targets: Tensor, counted: Tensor, order: Tensor, held: Tensor, denominator: Tensor | None
 ) -> list[tuple[Tensor, Tensor]]:
     """Pixels int64 [n] and the regions int64 [m] that are their positives and negatives, both in order of class.
 
     Args:
-        pixels: int64 [P], see :func:`pixels_by_class`.
-        classes: int64 [C].
-        sizes: how many pixels each of the C classes has.
+        targets: int64 [N].
+        counted: bool [N].
         order: int64 [M], the regions in order of class.
         held: int64 [M], their classes.
         denominator: bool [K, K] or None.
     """
     if denominator is None:
-        return [(pixels, order)] if len(pixels) else []
-    inside = denominator[classes]  # [C, K]
-    inside[torch.arange(len(classes), device=classes.device), classes] = True  # the positives
-    return [(part, order[columns]) for part, columns in split_by_rows(pixels, sizes, inside[:, held])]
+        pixels = counted.nonzero()[:, 0]
+        return [(pixels[targets[pixels].argsort(stable=True)], order)] if len(pixels) else []
+    pixels, classes, sizes = pixels_by_class(targets, counted, len(denominator))
+    inside = rows_of(denominator, classes)[:, held]  # [C, M]
+    return [(part, order[on_device_of(order, columns)]) for part, columns in split_by_rows(pixels, sizes, inside)]
 
 
 def _contrast(targets: Tensor, column_classes: Tensor) -> Step:

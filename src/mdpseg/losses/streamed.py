@@ -155,8 +155,10 @@ def _write_rows(matrix: Tensor, place: Tensor | slice, rows: Tensor) -> None:
 
 def _zero_outside(embeddings: Tensor, groups: Sequence[Group]) -> Tensor:
     """Room for the gradient by the embeddings [N, D], 0 already where no group has the pixel."""
+    if embeddings.device.type != "cpu":  # the host would have to wait for how many these are
+        return torch.zeros_like(embeddings, memory_format=torch.contiguous_format)
     gradient = torch.empty_like(embeddings, memory_format=torch.contiguous_format)
-    outside = torch.ones(len(embeddings), dtype=torch.bool, device=embeddings.device)
+    outside = torch.ones(len(embeddings), dtype=torch.bool)
     for group in groups:
         outside[group.pixels] = False
     return gradient.index_fill_(0, outside.nonzero()[:, 0], 0.0)

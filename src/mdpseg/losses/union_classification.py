@@ -40,7 +40,8 @@ def union_classification(
         Group(pixels, torch.arange(own.start, own.stop, device=targets.device), _cross_entropy(targets, own.start))
         for pixels, own in pixels_by_dataset(targets, label_space)
     ]
-    return weighted_mean(streamed_sum(inputs, rows, groups, w, temperature=1.0), w[with_class(targets, label_space)])
+    counted = w.where(with_class(targets, label_space), 0)
+    return weighted_mean(streamed_sum(inputs, rows, groups, w, temperature=1.0), counted)
 
 
 def _cross_entropy(targets: Tensor, offset: int) -> Step:

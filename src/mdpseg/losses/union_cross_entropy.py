@@ -36,7 +36,7 @@ def union_cross_entropy(
     """
     w = pixel_weights(weights, targets)
     compute = partial(_sum_and_gradient, targets=targets, weights=w, label_space=label_space)
-    return weighted_mean(one_pass(compute, logits), w[with_class(targets, label_space)])
+    return weighted_mean(one_pass(compute, logits), w.where(with_class(targets, label_space), 0))
 
 
 def _sum_and_gradient(

@@ -127,16 +127,16 @@ class MDP(nn.Module):
         An image's embeddings are made whole where the image is; so the processes of a run tell each other these, and
         push the same ones in the same order, that of the draws.
         """
-        whole = (batch.lam == 1).nonzero()[:, 0]  # blended images are no example of any class
-        targets = batch.targets[whole]
+        targets = batch.targets.index_fill(0, batch.blended(), -1)  # blended images are no example of any class
         if self.bank is None:  # nothing reads it where prototypes are learned alone
-            counts = torch.bincount(targets.clamp_min(-1).flatten() + 1)  # of what has no class, first
-            classes = ranks.rows(counts[1:].nonzero()[:, 0])
+            counts = torch.zeros(self.label_space.num_classes + 1, device=targets.device)
+            counts.index_fill_(0, targets.clamp_min(-1).flatten() + 1, 1)  # of what has no class, first
+            self.seen |= ranks.summed(counts)[1:] > 0
         else:
-            regions, classes = region_means(keys[whole], targets, self.label_space.num_classes)
+            regions, classes = region_means(keys, targets, self.label_space.num_classes)
             classes = ranks.rows(classes)
             self.bank.push(ranks.rows(regions), classes)
-        self.seen.index_fill_(0, classes, True)
+            self.seen.index_fill_(0, classes, True)
 
     def prototypes(self) -> tuple[Tensor, Tensor]:
         """The class prototypes [K, D] of unit length, and which of them come from pixels [K].

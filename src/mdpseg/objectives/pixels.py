@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mdpseg.batch import Batch
+from mdpseg.batch import Batch, on_device_of
 
 
 def at_size(targets: Tensor, size: tuple[int, int]) -> Tensor:
@@ -38,10 +38,11 @@ def labelled_maps(batch: Batch, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     size = (maps.shape[2], maps.shape[3])
     targets = at_size(batch.targets, size)  # [B, h, w]
-    weights = batch.lam.float()[:, None, None].expand(targets.shape)  # in mixed precision it comes in bfloat16
-    if batch.partner_targets is None:
+    lam = on_device_of(maps, batch.lam)
+    weights = lam.float()[:, None, None].expand(targets.shape)  # in mixed precision it comes in bfloat16
+    blended = batch.blended()
+    if batch.partner_targets is None or not len(blended):
         return maps, targets, weights
-    blended = (batch.lam < 1).nonzero()[:, 0]
     partners = at_size(batch.partner_targets[blended], size)
     return (
         twice_if_blended(batch, maps),
@@ -52,7 +53,7 @@ def labelled_maps(batch: Batch, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def twice_if_blended(batch: Batch, maps: Tensor) -> Tensor:
     """Maps [B, ...] and, after them, once more those of blended images: [B', ...]."""
-    blended = (batch.lam < 1).nonzero()[:, 0]
+    blended = batch.blended()
     return torch.cat([maps, maps[blended]]) if len(blended) else maps  # most batches are spared the copy
 
 
