@@ -1,6 +1,7 @@
 """A GPU that is not there: its tensors say that they are on ``cuda:0``, and compute on the CPU.
 
-What a GPU refuses is refused: one operation on tensors of two devices. What it makes the host wait for is noted.
+What a GPU refuses is refused: one operation on tensors of two devices, and, as on MPS, float64. What it makes the host
+wait for is noted.
 """
 
 from __future__ import annotations
@@ -121,6 +122,8 @@ def _compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     def made(leaf: Any) -> Any:
         if not to_gpu or not isinstance(leaf, Tensor):
             return leaf
+        if leaf.dtype == torch.float64:
+            raise TypeError(f"{func} makes a tensor of float64, which MPS has not.")
         return wrappers[id(leaf)] if id(leaf) in wrappers else OnGpu(leaf)
 
     return tree_map(made, func(*tree_map(given, args), **tree_map(given, kwargs)))

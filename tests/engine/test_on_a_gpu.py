@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 import mdpseg
+from mdpseg.atlas.build import build_atlas
+from mdpseg.report.build import build_report
 from mdpseg.weights import load
 from tests import tiny
 from tests.pretend_gpu import pretend_gpu
@@ -64,3 +66,21 @@ def test_embeddings_and_an_added_class(runs):
     assert np.allclose(one, other, atol=1e-4)
     one, other = (np.load(folder / "mask.npy") for folder in runs.values())
     assert (one == other).mean() > 0.99
+
+
+def test_predictions(finetuned, tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (70, 90, 3), dtype=np.uint8)).save(tmp_path / "image.png")
+    judged = {"flip": True, "scales": [1.0, 1.5], "window": 64}
+    recipe = {"weights": str(finetuned), "images": str(tmp_path / "image.png"), "eval": judged}
+    mdpseg.predict(recipe | {"out": str(tmp_path / "cpu"), "device": "cpu"})
+    with pretend_gpu():
+        mdpseg.predict(recipe | {"out": str(tmp_path / "cuda"), "device": "cuda"})
+    here, there = (np.asarray(Image.open(tmp_path / device / "image.png")) for device in ("cpu", "cuda"))
+    assert (here == there).mean() > 0.99
+
+
+def test_pages(pretrained, finetuned, tmp_path):
+    with pretend_gpu():
+        made = build_atlas(pretrained, ["device=cuda"], 4, tmp_path / "atlas")
+        assert made.page.exists()
+        assert build_report([finetuned], ["device=cuda"], 2, tmp_path / "report.html").exists()

@@ -119,3 +119,5 @@ def test_what_a_gpu_refuses_is_refused():
             held + torch.ones(3)
         with pytest.raises(RuntimeError, match="of cuda:0 and of the CPU"):
             torch.index_select(held, 0, torch.tensor([1]))
+        with pytest.raises(TypeError, match="float64"):
+            held.double()
