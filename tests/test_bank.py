@@ -299,3 +299,24 @@ def test_a_label_that_is_no_class_s_is_not_one_of_the_next_image():
     expected = region_means(maps, targets, 250)
     found = region_means(maps, targets.where(targets >= 0, 255), 250)
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_the_id_after_the_last_class_is_not_class_0_of_the_next_image():
+    embeddings, targets = unit(2, D, 1, 2, dim=1), torch.tensor([[[0, K]], [[1, 1]]])
+    regions, classes = region_means(embeddings, targets, K)
+    assert classes.tolist() == [0, 1]
+    assert torch.equal(regions, region_means(embeddings, targets.where(targets < K, -1), K)[0])
+
+
+def test_prototypes_are_as_fine_as_float32_however_many_regions_they_are_of():
+    region, bank = unit(1, D, seed=3), RegionBank(5000, D, K)
+    for count in (1, 4999):
+        bank.push(region.expand(count, D), torch.full((count,), 2))
+        assert (bank.prototypes()[0][2] - region[0]).abs().max() < 2e-7
+
+
+@pytest.mark.parametrize("policy", ["fifo", "per_class"])
+def test_classes_may_be_of_fewer_bits(policy):
+    bank = RegionBank(8, D, K, policy)
+    bank.push(unit(2, D), torch.tensor([3, 0], dtype=torch.int32))
+    assert sorted(bank.entries()[1].tolist()) == [0, 3]

@@ -3,8 +3,9 @@ import os
 
 import pytest
 
+from mdpseg import files
 from mdpseg.errors import UserError
-from mdpseg.files import make_folder, write_text, write_whole
+from mdpseg.files import lock, make_folder, remove_temporaries, write_text, write_whole
 
 
 def test_a_file_is_written(tmp_path):
@@ -59,3 +60,69 @@ def test_a_folder_that_may_not_be_written_to(tmp_path):
 
     with pytest.raises(PermissionError):
         write_whole(tmp_path / "a.txt", elsewhere)
+
+
+def test_a_place_below_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=rf"{tmp_path}/file/x cannot be written \(Not a directory\)"):
+        write_text(tmp_path / "file" / "x", "")
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_stood_there_is_kept_under_another_name(links, tmp_path, monkeypatch):
+    def without_links(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", without_links)
+    for text in ("1", "2", "3"):
+        write_whole(tmp_path / "a", lambda path, text=text: path.write_text(text), keep=tmp_path / "before")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "3", "before": "2"}
+
+
+def caused(error, cause):
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        RuntimeError("I/O error: No space left on device (os error 28)"),
+        caused(RuntimeError("unexpected pos 64 vs 0"), OSError(errno.ENOSPC, "No space left on device")),
+    ],
+    ids=["python", "quota", "rust", "cause"],
+)
+def test_a_full_disk_is_told_whoever_says_so(error, tmp_path):
+    def full(path):
+        raise error
+
+    with pytest.raises(UserError, match=rf"{tmp_path / 'a.txt'} cannot be written, the disk is full"):
+        write_whole(tmp_path / "a.txt", full)
+
+
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
+    for name in ("a.txt", ".tmp-7-a.txt", ".hidden"):
+        (tmp_path / name).write_text("")
+    remove_temporaries(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == [".hidden", "a.txt"]
+
+
+def test_a_lock_is_one_s(tmp_path):
+    with (tmp_path / "lock").open("w") as one, (tmp_path / "lock").open("w") as other:
+        assert lock(one)
+        with pytest.raises(BlockingIOError):
+            lock(other, wait=False)
+    with (tmp_path / "lock").open("w") as free:
+        assert lock(free, wait=False)
+
+
+def test_a_file_system_without_locks(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(files.fcntl, "flock", no_locks)
+    with (tmp_path / "lock").open("w") as file:
+        assert not lock(file)

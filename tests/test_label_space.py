@@ -223,3 +223,25 @@ def test_an_id_outside_the_classes_is_never_taken_for_an_unlabelled_pixel():
     for value in table[3:255]:
         with pytest.raises(UserError):
             space().encode(value, "voc")
+
+
+def test_a_mask_full_of_wrong_ids_is_told_by_five_of_them():
+    with pytest.raises(UserError, match="mask id 100, 101, 102, 103, 104 is outside"):
+        space().encode(torch.arange(100, 200), "voc")
+
+
+def test_ids_go_into_the_tensor_that_is_given():
+    out = torch.full((2, 3), 9)
+    encoded = space().encode(torch.tensor([[0, 255, 1], [1, 1, 0]], dtype=torch.uint8), "ade20k", out=out)
+    assert encoded is out
+    assert out.tolist() == [[3, -1, 4], [4, 4, 3]]
+
+
+def test_what_was_given_or_taken_out_may_change_and_the_space_stays():
+    classes, catch_alls = {"a": ["x", "y"]}, {"a": "x"}
+    it = LabelSpace.concatenate(classes, catch_alls=catch_alls)
+    before = it.to_json()
+    classes["a"].append("z")
+    it.class_names("a").append("z")
+    catch_alls.clear()
+    assert it.to_json() == before

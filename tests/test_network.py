@@ -230,3 +230,34 @@ def test_the_network_of_the_paper(stride, side):
         assert made(images(1, 3, 64, 64)).shape == (1, 128, side, side)
     assert "resnet" in type(made.encoder.model).__name__.lower() or hasattr(made.encoder.model, "layer4")
     assert not any("aux" in name for name, _ in made.named_modules())
+
+
+@pytest.mark.parametrize("kind", ["mlp", "linear"])
+def test_embeddings_are_float32_in_mixed_precision_too(kind):
+    with torch.autocast("cpu", torch.bfloat16):
+        out = Projection(12, 8, kind)(torch.randn(2, 12, 5, 6))
+    assert out.dtype == torch.float32
+    assert torch.allclose(out.norm(dim=1), torch.ones(1), atol=1e-5)
+
+
+def test_a_vector_of_zeros_stays_0_with_a_finite_gradient():
+    head, features = Projection(12, 8, "linear"), torch.zeros(1, 12, 2, 2, requires_grad=True)
+    torch.nn.init.zeros_(head.layers.bias)
+    out = head(features)
+    out.sum().backward()
+    assert not out.any()
+    assert torch.isfinite(features.grad).all()
+
+
+def test_images_that_were_given_are_not_changed():
+    given = images(1, 3, 64, 64).float()
+    TinyNetwork().features(given)
+    assert torch.equal(given, images(1, 3, 64, 64).float())
+
+
+def test_an_image_of_the_only_size_that_an_encoder_takes_is_not_padded():
+    class OneSize(TinyNetwork):
+        least_side = 50  # not a multiple of the stride
+
+    assert OneSize().pad(images(1, 3, 50, 50)).shape == (1, 3, 50, 50)
+    assert OneSize().pad(images(1, 3, 40, 51)).shape == (1, 3, 50, 64)

@@ -5,7 +5,7 @@ import yaml
 
 from mdpseg.config import EvaluateConfig, FinetuneConfig, PredictConfig, PretrainConfig
 from mdpseg.errors import UserError
-from mdpseg.recipe import dump, load
+from mdpseg.recipe import dump, flat, load
 from tests import tiny
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -82,6 +82,44 @@ def test_overrides_do_not_change_what_the_caller_gave():
     config = load(content, PretrainConfig)
     assert load(config, PretrainConfig, ["augment.crop=64"]).augment.crop == 64
     assert config.augment.crop == 32
+
+
+def test_of_many_faults_the_first_are_told():
+    with pytest.raises(UserError, match=r"; and 2 more$") as error:
+        load(tiny.pretraining(Path("a")), PretrainConfig, [f"unheard{i}=1" for i in range(7)])
+    assert str(error.value).count("unknown key") == 5
+
+
+def test_a_long_value_is_cut():
+    with pytest.raises(UserError, match=r"optim\.lr is 'x{95} \.\.\.: ") as error:
+        load(tiny.pretraining(Path("a")), PretrainConfig, [f"optim.lr={'x' * 1000}"])
+    assert len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize("text", ["1e300", "12e-1", "many"])
+def test_a_text_that_means_no_whole_number_is_not_rewritten(text):
+    with pytest.raises(UserError, match=f"iterations is '{text}': input should be a valid integer"):
+        load(tiny.pretraining(Path("a")), PretrainConfig, [f"iterations={text}"])
+
+
+def test_an_override_below_what_is_left_empty_or_is_a_name():
+    assert load(tiny.pretraining(Path("a"), optim=None), PretrainConfig, ["optim.lr=0.3"]).optim.lr == 0.3
+    method = load(tiny.pretraining(Path("a"), method="mdp-paper"), PretrainConfig, ["method.bank_size=7"]).method
+    assert (method.scheme, method.bank_size) == ("mdp-paper", 7)
+
+
+def test_an_override_of_the_scheme_brings_its_defaults_along():
+    content = tiny.pretraining(Path("a"), method={})
+    overrides = ["method.scheme=mdp-paper"]
+    assert load(load(content, PretrainConfig), PretrainConfig, overrides) == load(content, PretrainConfig, overrides)
+
+
+def test_all_settings_by_their_names_with_dots():
+    settings = flat(load(tiny.pretraining(Path("a")), PretrainConfig))
+    assert settings["datasets.1.name"] == "fine"
+    assert settings["augment.scale"] == [0.5, 2.0]
+    assert settings["loggers"] == []
+    assert "datasets" not in settings
 
 
 def test_a_configuration_is_taken_as_it_is():

@@ -116,6 +116,27 @@ def test_tensors_that_do_not_fit_their_architecture(stored, tmp_path):
         start_network(str(path), None)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_numbers_of_another_size_are_taken(dtype, stored, tmp_path):
+    path = shutil.copy(stored[0], tmp_path / "half.safetensors")
+    tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in load_file(path).items()}
+    rewrite(path, tensors)
+    assert weights.load(path).state["mean"].dtype == dtype
+
+
+@pytest.mark.parametrize("gone", ["prototypes.vectors", "prototypes.present", "prototypes.examples"])
+def test_prototypes_that_are_not_whole(gone, stored, tmp_path):
+    path = shutil.copy(stored[0], tmp_path / "bad.safetensors")
+    added = {"sums": torch.zeros(4, 16), "examples": torch.zeros(4, dtype=torch.int64), "offsets": torch.zeros(4)}
+    tensors = load_file(path) | {f"prototypes.{name}": tensor for name, tensor in added.items()}
+    rewrite(path, tensors)
+    assert set(weights.load(path).added) == set(added)
+    del tensors[gone]
+    rewrite(path, tensors)
+    with pytest.raises(UserError, match=rf"bad\.safetensors does not hold .*: {gone} is missing"):
+        weights.load(path)
+
+
 def test_paths_may_be_texts(stored, tmp_path):
     again = str(tmp_path / "again.safetensors")
     weights.save(again, weights.load(str(stored[0])))

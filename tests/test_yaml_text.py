@@ -54,6 +54,7 @@ REFUSED = {
     "a number by its tag": (f"a: !!float '{'1' * 500}'", "has 500 characters"),
     "a control character": ('a: "x\\x1b[2J"', r"holds the control character '\\x1b'"),
     "a line separator": ('a: "x\\Ly"', r"holds the control character '\\u2028'"),
+    "a paragraph separator": ('a: "x\\Py"', r"holds the control character '\\u2029'"),
     "a null character": ('a: "x\\0"', r"'\\x00'"),
     "a key twice": ("a: 1\nb: 2\na: 3", "line 3 has 'a' twice"),
     "a date that is none": ("a: 2001-99-99", "does not fit its type.*month"),
@@ -75,6 +76,12 @@ def test_what_is_refused(text, message):
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 1000
     assert time.process_time() - began < 10
+
+
+def test_the_longest_number():
+    assert parse("1" * 64) == int("1" * 64)
+    with pytest.raises(BadYamlError, match="has 65 characters"):
+        parse("1" * 65)
 
 
 def test_a_file_is_named(tmp_path):

@@ -82,7 +82,7 @@ def pixel_mix(images: Tensor, lam: Tensor, partners: Tensor) -> Tensor:
     """
     partners = torch.as_tensor(partners, device=images.device)
     kind = torch.promote_types(images.dtype, torch.float32)
-    share = on_device_of(images, torch.as_tensor(lam)).to(kind).expand(len(images))[:, None, None, None]
+    share = on_device_of(images, torch.as_tensor(lam, dtype=kind)).expand(len(images))[:, None, None, None]
     blended = torch.lerp(images[partners].to(kind), images.to(kind), share)
     return blended.to(images.dtype) if images.is_floating_point() else blended.round().to(images.dtype)
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from mdpseg import weights
-from mdpseg.atlas.build import build_atlas
+from mdpseg.atlas.build import _csv, build_atlas
 from mdpseg.config import PretrainConfig
 from mdpseg.data.merge import read_mapping
 from mdpseg.data.open import open_dataset
@@ -17,6 +17,8 @@ from tests import tiny
 
 
 def test_the_command_writes_page_tables_and_mapping(pretrained, tmp_path, mdpseg_command):
+    (tmp_path / "atlas").mkdir()
+    (tmp_path / "atlas" / "merge.yaml").write_text("of: [an, earlier, atlas]")
     code, out, err = mdpseg_command("atlas", pretrained, "--images", 4, "--out", tmp_path / "atlas")
     assert code == 0, err
     page = (tmp_path / "atlas" / "atlas.html").read_text()
@@ -35,6 +37,10 @@ def test_the_command_writes_page_tables_and_mapping(pretrained, tmp_path, mdpseg
         config = load(pretrained / "recipe.yaml", PretrainConfig)
         mapping = read_mapping(merge, [open_dataset(dataset) for dataset in config.datasets])
         assert list(mapping.values())[: len(content["merged"])] == content["merged"]
+
+
+def test_a_table_of_nothing_has_a_head():
+    assert _csv([], ("first", "kind")) == "first,kind\n"
 
 
 @pytest.mark.parametrize("name", ["</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "a&b\"'`<!--"])

@@ -3,7 +3,7 @@ import torch
 import yaml
 
 from mdpseg.atlas.mapping import mapping_text, merged_groups
-from mdpseg.atlas.nearest import nearest_classes
+from mdpseg.atlas.nearest import Neighbour, nearest_classes
 from mdpseg.atlas.relations import Relation, propose, unmatched
 from mdpseg.data.merge import read_mapping
 from mdpseg.label_space import LabelSpace
@@ -53,10 +53,62 @@ def test_one_of_several_parts_is_no_equal_of_the_whole():
     assert ("a/car", "same as", "b/vehicle") in proposed(**given)
 
 
+@pytest.mark.parametrize(
+    "forward, back, kind",
+    [
+        (0.4, 0.4, "same as"),
+        (0.4, 0.39, "part of"),
+        (0.4, 0.2, "part of"),
+        (0.4, 0.19, None),
+        (0.39, 0.39, "overlaps"),
+        (0.3, 0.3, "overlaps"),
+        (0.3, 0.29, None),
+    ],
+)
+def test_where_one_kind_ends_and_another_begins(forward, back, kind):
+    found = propose(shares(a_car__b_vehicle=forward, b_vehicle__a_car=back), SPACE, KNOWN)
+    assert [relation.kind for relation in found] == [kind] * (kind is not None)
+
+
+@pytest.mark.parametrize("back, kind", [(0.79, "part of"), (0.8, "same as")])
+def test_nearly_all_of_a_whole_with_other_parts(back, kind):
+    given = {"a_car__b_vehicle": 0.9, "b_vehicle__a_car": back, "a_bus__b_vehicle": 0.9, "b_vehicle__a_bus": 0.3}
+    assert ("a/car", kind, "b/vehicle") in proposed(**given)
+
+
+def test_the_whole_may_be_of_the_first_dataset():
+    given = {"b_human__a_person": 0.9, "a_person__b_human": 0.6, "b_sky__a_person": 0.9, "a_person__b_sky": 0.3}
+    assert proposed(**given) == {("b/human", "part of", "a/person"), ("b/sky", "part of", "a/person")}
+
+
+def test_pixels_that_stay_in_their_own_dataset_say_nothing():
+    given = {"a_person__b_human": 0.6, "b_human__a_person": 0.6, "a_car__a_bus": 0.9, "a_bus__a_car": 0.9}
+    found = propose(shares(**given) + torch.eye(7, dtype=torch.float64), SPACE, KNOWN)
+    assert [(relation.first, relation.kind, relation.second) for relation in found] == [(1, "same as", 4)]
+
+
+def test_the_best_comes_first_with_its_score():
+    given = {"a_person__b_human": 0.9, "b_human__a_person": 0.5, "a_car__b_vehicle": 0.36, "b_vehicle__a_car": 0.32}
+    found = propose(shares(**given, a_bus__b_sky=0.3, b_sky__a_bus=0.8), SPACE, KNOWN)
+    assert [(r.kind, r.forward, r.back) for r in found] == [
+        ("part of", 0.8, 0.3),
+        ("same as", 0.9, 0.5),
+        ("overlaps", 0.36, 0.32),
+    ]
+    assert [r.score for r in found] == pytest.approx([0.8, 0.5, (0.36 * 0.32) ** 0.5])
+
+
 def test_a_catch_all_is_never_proposed_but_told():
     given = {"a_rest__b_sky": 1.0, "b_sky__a_rest": 1.0}
     assert proposed(**given) == set()
     assert unmatched(shares(**given), SPACE, KNOWN) == [(6, 0, 1.0)]
+
+
+def test_only_known_things_of_another_dataset_are_told_to_have_no_class_there():
+    space = LabelSpace.concatenate({"a": ["rest", "car"], "b": ["rest", "sky"]}, catch_alls={"a": "rest", "b": "rest"})
+    known = torch.tensor([True, True, True, False])
+    assert unmatched(torch.full((4, 4), 0.5), space, known) == [(1, 2, 0.5)]
+    assert unmatched(torch.full((4, 4), 0.39), space, known) == []
 
 
 def test_a_class_that_was_not_met_is_not_proposed():
@@ -86,6 +138,13 @@ def test_the_mapping_is_what_merge_reads(tmp_path):
 
 def test_classes_of_one_dataset_never_come_together():
     assert merged_groups([same(2, 5, 0.5), same(3, 5, 0.9)], SPACE) == [[3, 5]]
+
+
+def test_three_that_are_the_same_are_one_group_under_the_commonest_name():
+    space = LabelSpace.concatenate({"a": ["car", "x"], "b": ["auto", "y"], "c": ["auto", "z"]})
+    groups = merged_groups([same(0, 2, 0.9), same(2, 4, 0.8)], space)
+    assert groups == [[0, 2, 4]]
+    assert yaml.safe_load(mapping_text(groups, space)) == {"auto": ["a/car", "b/auto", "c/auto"]}
 
 
 def test_nothing_to_merge_is_no_file():
@@ -118,3 +177,23 @@ def test_mutual_rank():
     assert found[3, 1] == (1, 2)
     missing = torch.tensor([True, True, False, True])
     assert {n.other for n in nearest_classes(vectors, missing, space) if n.this == 0} == {3}
+
+
+def test_so_many_are_shown_of_each_other_dataset():
+    vectors = torch.nn.functional.normalize(torch.tensor([[1.0, 0], [0.9, 0.5], [1, 0.1], [0, 1]]), dim=1)
+    space = LabelSpace.concatenate({"a": ["p", "q"], "b": ["r", "s"]})
+    found = nearest_classes(vectors, torch.ones(4) > 0, space, shown=1)
+    assert [(n.this, n.other) for n in found] == [(0, 2), (1, 2), (2, 0), (3, 1)]
+
+
+def test_a_neighbour_has_the_shares_of_both_directions():
+    row = Neighbour(1, 4, 0.5, 1, 2).row(SPACE.names, shares(a_person__b_human=0.9, b_human__a_person=0.2))
+    assert row == {
+        "class": "a/person",
+        "other": "b/human",
+        "similarity": 0.5,
+        "rank": 1,
+        "rank_back": 2,
+        "forward": 0.9,
+        "back": 0.2,
+    }

@@ -190,3 +190,17 @@ def test_colours_do_not_reach_what_is_outside_the_image():
     image, mask = torch.randint(0, 256, (3, 20, 24), dtype=torch.uint8, generator=source()), blocks(20, 24)[1]
     cut, cut_mask = augment(image, mask, AugmentConfig(**{**PLAIN, "brightness": 0.9, "contrast": 0.9}), source(3))
     assert (cut[:, cut_mask == IGNORED] == PADDING).all()
+
+
+def test_a_crop_shows_at_least_one_pixel_of_the_image():
+    image, mask = torch.full((3, 2, 2), 7, dtype=torch.uint8), torch.full((2, 2), 2, dtype=torch.uint8)
+    cut, cut_mask = augment(image, mask, AugmentConfig(**PLAIN, short_side=200), source())  # a third of a pixel
+    assert (cut == 7).all()
+    assert (cut_mask == 2).all()
+
+
+def test_what_is_shrunk_is_averaged():
+    image, mask = torch.zeros(3, 128, 128, dtype=torch.uint8), torch.zeros(128, 128, dtype=torch.uint8)
+    image[..., ::4] = 255
+    cut, _ = augment(image, mask, AugmentConfig(**{**PLAIN, "scale": (0.25, 0.25)}), source())
+    assert (cut[..., 1:-1].int() - 64).abs().max() <= 2  # a quarter of white; the nearest two of four are black

@@ -307,6 +307,14 @@ def test_label_sets_that_do_not_go_together(tmp_path):
     assert "did you mean 'fine/tree'" in report.problems[0].wrong
 
 
+def test_a_mapping_is_not_judged_while_a_dataset_of_it_cannot_be_opened(tmp_path):
+    gone = {**dataset(tmp_path / "d")["train"], "name": "gone", "path": str(tmp_path / "none")}
+    (tmp_path / "merge.yaml").write_text("x: [fine/sky, gone/a]")
+    datasets = [tiny.toy("fine", count=30), gone]
+    merged = tiny.pretraining(tmp_path / "out", datasets=datasets, merge=str(tmp_path / "merge.yaml"))
+    assert kinds(found(merged, tmp_path)) == ["dataset"]
+
+
 def test_frames_of_a_film_are_a_remark(tmp_path, mdpseg_command):
     recipe = dataset(tmp_path / "d")
     frame = Image.open(tmp_path / "d/images/train/0.png")
@@ -335,6 +343,24 @@ def test_a_subset_is_checked_alone(tmp_path):
     report = found(recipe, tmp_path)
     assert report.clean
     assert len(report.parts[0].names) == 3
+
+
+def test_a_copy_with_its_mask(tmp_path):
+    recipe = dataset(tmp_path / "d")
+    for kind in ("images", "masks"):
+        shutil.copy(tmp_path / "d" / kind / "train/5.png", tmp_path / "d" / kind / "train/copy.png")
+    (problem,) = found(recipe, tmp_path).problems
+    images = tmp_path / "d/images/train"
+    assert problem.wrong == f"image {images / 'copy.png'} has the same bytes as {images / '5.png'}"
+
+
+def test_a_split_of_another_case_is_a_part_too(tmp_path):
+    dataset(tmp_path / "d", val=1)
+    for kind in ("images", "masks"):
+        (tmp_path / "d" / kind / "val").rename(tmp_path / "d" / kind / "VAL")
+    Image.fromarray(np.zeros((40, 48), np.uint8)).save(tmp_path / "d/masks/VAL/0.png")
+    report = check(f"{{name: mine, reader: folder, path: {tmp_path / 'd'}, split: VAL}}", workers=0)
+    assert kinds(report) == ["absent_part"]
 
 
 def test_file_names_cannot_forge_lines(tmp_path):

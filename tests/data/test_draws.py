@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 import torch
 
-from mdpseg.data.draws import Draws, generator
+from mdpseg.data.draws import Draw, Draws, generator
 
 SIZES = [100, 400, 25]
 
@@ -65,3 +65,14 @@ def test_generators_differ_by_seed_number_and_purpose():
 
 def test_a_generator_is_the_same_on_every_machine():
     assert generator(5, 17, "image").initial_seed() == 9197965115702047694
+
+
+def test_replacements_differ_by_draw_and_attempt_and_stay_in_the_dataset():
+    draws = Draws([5, 1000], 0, "equal")
+    for draw in (Draw(number, 1, 7) for number in range(3)):
+        made = draws.replacement(draw, 1)
+        assert (made.number, made.dataset) == (draw.number, 1)
+        assert made == draws.replacement(draw, 1)
+    indices = [draws.replacement(Draw(number, 1, 7), attempt).index for number in range(5) for attempt in range(4)]
+    assert len(set(indices)) > 15
+    assert max(indices) > 500

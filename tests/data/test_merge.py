@@ -135,6 +135,12 @@ def test_more_classes_than_8_bits_hold(tmp_path):
         read_mapping(write(tmp_path, {"c": ["a/c0", "b/c0"]}), readers)
 
 
+def test_one_class_more_than_8_bits_hold(tmp_path):
+    readers = [ListReader([], [f"c{i}" for i in range(128)], name) for name in "ab"]
+    with pytest.raises(UserError, match=r"merge\.yaml leaves 256 classes"):
+        read_mapping(write(tmp_path, {"x": ["a/c0"]}), readers)
+
+
 @pytest.mark.parametrize(
     "content, expected",
     [
@@ -148,8 +154,10 @@ def test_more_classes_than_8_bits_hold(tmp_path):
         ("pp: []", r"'pp' lists no class"),
         ("no: [a/p]", r"False is no name .* quotes"),
         ("a/q: [a/p]", r"'a/q' is no name .*slash"),
+        ("' ': [a/p]", r"' ' is no name"),
         ("pp: [a/p, b/pe]", r"'pp' lists 'b/pe', .*did you mean 'b/p'\?"),
         ("pp: [c/rest]", r"'pp' lists 'c/rest', .*did you mean 'a/rest'\?"),
+        ("pp: [zzz]", r"'pp' lists 'zzz', .*did you mean '[ab]/\w+'\?"),
         ("pp: [a/p, b/p]\nx: [b/r, a/p]", r"lists 'a/p' twice \(in 'pp' and in 'x'\)"),
         ("pp: [a/p, a/p]", r"lists 'a/p' twice"),
         ("pp: [a/p]\npp: [b/p]", r"has 'pp' twice"),

@@ -100,3 +100,41 @@ def test_the_head_has_a_rate_of_its_own(optimiser, kind):
 def test_sgd_s_momentum():
     optimizer, _ = groups(Finetune(TinyNetwork(), SPACE), momentum=0.8)
     assert {group["momentum"] for group in optimizer.param_groups} == {0.8}
+
+
+def test_a_momentum_network_is_not_optimised():
+    objective = MDP(TinyNetwork(), SPACE, MethodConfig(prototypes="bank", momentum=0.9))
+    _, found = groups(objective)
+    assert objective.momentum_network is not None
+    assert found
+    assert not any(name.startswith("momentum_network.") for name in found)
+
+
+def test_weights_of_a_layer_that_is_only_called_so_decay():
+    objective = nn.ModuleDict({"token_mixer": nn.Linear(3, 3), "scale": nn.Conv2d(3, 3, 1)})
+    _, found = groups(objective, weight_decay=0.1)
+    assert {name for name, (decay, _) in found.items() if decay} == {"token_mixer.weight", "scale.weight"}
+
+
+def test_warm_up_is_rounded_to_the_nearest_step():
+    assert rates(warmup=0.29)[27:29] == pytest.approx([28 / 29, 1])  # 0.29 * 100 is a little under 29 in binary
+
+
+def test_after_the_warm_up_the_schedule_runs_over_the_steps_that_are_left():
+    made = rates(schedule="poly", power=0.9, warmup=0.1)
+    assert made[10:] == pytest.approx([(1 - step / 90) ** 0.9 for step in range(90)])
+
+
+def test_sgd_s_momentum_is_nothing_to_adamw():
+    defaults = [groups(Finetune(TinyNetwork(), SPACE), optimiser="adamw", momentum=m)[0].defaults for m in (0.1, 0.9)]
+    assert defaults[0] == defaults[1]
+
+
+def test_a_layer_of_the_encoder_that_is_called_so_is_no_head():
+    objective = nn.Module()
+    objective.network = nn.ModuleDict({"conv_head": nn.Linear(3, 3, bias=False), "head": nn.Linear(3, 3, bias=False)})
+    _, found = groups(objective, head_lr=10.0)
+    assert {name: rate for name, (_, rate) in found.items()} == {
+        "network.conv_head.weight": 1.0,
+        "network.head.weight": 10.0,
+    }

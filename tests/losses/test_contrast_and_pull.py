@@ -95,3 +95,13 @@ def test_chunks(monkeypatch):
     monkeypatch.setattr(reduction, "CHUNK_ENTRIES", 4 * K)
     for what, found, wanted in zip(NAMES, values_and_gradients(fused, *arguments), whole, strict=True):
         assert_close_to(found, wanted, 1e-6, what)
+
+
+def test_denominators_without_the_own_class_still_count_it():
+    embeddings, targets, prototypes, present = case("random")
+    shared, others = (embeddings, targets, prototypes, present, TAU), ~torch.eye(K, dtype=torch.bool)
+    contrast = pixel_to_prototype(*shared, denominator=others)
+    pull = sparse_coding(*shared, 2, denominator=others)
+    found = contrast_and_pull(*shared, 2, WEIGHT, denominator=others, pull_denominator=others)
+    for what, value, wanted in zip(NAMES, found, (contrast + WEIGHT * pull, contrast, pull), strict=False):
+        assert_close_to(value, wanted, 1e-5, what)

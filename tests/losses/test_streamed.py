@@ -209,3 +209,9 @@ def test_a_row_of_any_certainty_has_its_term(gap):
     expected.sum().backward()
     assert torch.allclose(terms.double(), expected, rtol=1e-6, atol=1e-6)
     assert torch.allclose(gradient.double(), exact.grad, atol=1e-6)
+
+
+def test_a_probability_of_which_float32_holds_a_few_bits_has_its_term():
+    logits = torch.tensor([[0.0, 102.0]])
+    terms, _ = streamed.cross_entropy_rows(logits.clone(), torch.empty_like(logits), torch.tensor([[0]]))
+    assert terms.item() == pytest.approx(102, rel=1e-6)

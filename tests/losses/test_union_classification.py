@@ -71,3 +71,13 @@ def test_other_datasets_rows_are_left_alone():
         assert (gradient[:2] == 0).all()
         assert (gradient[6:] == 0).all()
         assert (gradient[2:6] != 0).any()
+
+
+@pytest.mark.parametrize("id", [255, K])
+def test_an_id_that_is_no_class_s_counts_for_nothing(id):
+    *given, targets = case("random")
+    assert -1 in targets
+    arguments = *given, targets.where(targets >= 0, id), None
+    expected = values_and_gradients(grouped, *given, targets, None)
+    for what, found, wanted in zip(NAMES, values_and_gradients(grouped, *arguments), expected, strict=True):
+        assert torch.equal(found, wanted), what

@@ -6,7 +6,7 @@ import torch
 
 from mdpseg.config import MethodConfig
 from mdpseg.label_space import LabelSpace
-from mdpseg.losses import pixel_to_pixel, pixel_to_prototype, pixel_to_region
+from mdpseg.losses import pixel_to_pixel, pixel_to_prototype, pixel_to_region, sparse_coding
 from mdpseg.mixing import mix_batch
 from mdpseg.objectives.mdp import MDP
 from mdpseg.objectives.pixels import at_size, pixel_rows
@@ -370,3 +370,60 @@ def test_learned_prototypes_alone_count_as_seen_what_a_bank_would_have_taken_in(
         assert torch.equal(without.prototypes()[1], without.seen)
         counts.append(int(without.seen.sum()))
     assert 0 == counts[0] < counts[1] <= len(A) < counts[2]
+
+
+def test_the_supervised_share_is_that_of_the_cross_entropy():
+    parts = made(supervised_share=0.2)(mix_batch(two_datasets()))
+    expected = 0.8 * parts["contrast"] + 0.2 * parts["supervised"]
+    assert parts["loss"].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("bank", ["class", "region", "none"])
+def test_the_pull_counts_by_its_weight_and_is_to_classes_of_every_dataset(bank):
+    """Also where a pixel is contrasted with those of its own dataset alone."""
+    settings = {"sparse_coding": "pull", "sparse_weight": 0.3, "sparse_k": 2, "denominator": "own_dataset"}
+    objective, batch = made(bank=bank, **settings).eval(), mix_batch(two_datasets())
+    parts = objective(batch)
+    assert parts["loss"].item() == pytest.approx((parts["contrast"] + 0.3 * parts["pull"]).item(), rel=1e-5)
+    rows = pixel_rows(objective.network(batch.images)), at_size(batch.targets, (4, 4)).flatten()
+    pull = sparse_coding(*rows, *objective.prototypes(), 0.07, 2, denominator=SPACE.denominator("all"))
+    assert parts["pull"].item() == pytest.approx(pull.item(), rel=1e-5)
+
+
+def test_no_push_leaves_out_as_many_classes_as_are_set():
+    objective, batch = made(sparse_coding="no_push", sparse_k=2).eval(), mix_batch(two_datasets())
+    loss = objective(batch)["loss"]
+    rows = pixel_rows(objective.network(batch.images)), at_size(batch.targets, (4, 4)).flatten()
+    denominator = SPACE.denominator("all")
+    expected = pixel_to_prototype(*rows, *objective.prototypes(), 0.07, denominator=denominator, leave_out=2)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_without_a_momentum_network_keys_have_no_gradient_either():
+    objective, batch = made(bank="none", momentum=0.0).eval(), mix_batch(two_datasets())
+    weight = objective.network.encoder[0].weight
+    (found,) = torch.autograd.grad(objective(batch)["loss"], weight)
+    embeddings = objective.network(batch.images)
+    loss = pixel_to_pixel(embeddings, at_size(batch.targets, (4, 4)), embeddings.detach(), 0.07)
+    assert torch.allclose(found, torch.autograd.grad(loss, weight)[0], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("prototypes", ["learned", "mixed"])
+def test_of_what_is_learned_the_direction_alone_counts(prototypes):
+    objective = made(prototypes=prototypes)
+    objective(mix_batch(two_datasets()))
+    before = objective.prototypes()[0]
+    with torch.no_grad():
+        objective.learned.mul_(3)
+    after = objective.prototypes()[0]
+    assert torch.allclose(after, before, atol=1e-6)
+    assert torch.allclose(after.norm(dim=1), torch.ones(11), atol=1e-5)
+
+
+def test_a_class_without_prototype_is_no_look_alike():
+    """A direction of zeros is nearer than an opposite one, and would take its place."""
+    objective = made(denominator="no_lookalikes", lookalikes=1, temperature=1.0).eval()
+    batch = mix_batch(tiny.batch(torch.full((2, 16, 16), 1), [0, 0]))
+    objective(batch)
+    objective.bank.push(-objective.prototypes()[0][1:2], torch.tensor([5]))
+    assert objective(batch)["loss"].item() == 0  # the one negative there is was left out

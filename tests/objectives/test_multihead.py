@@ -64,3 +64,18 @@ def test_unlabelled_pixels_count_for_nothing(classes):
     targets = torch.randint(-2, len(classes), (2, 16, 16))
     loss = objective(tiny.batch(targets))["loss"]
     assert loss.item() == objective(tiny.batch(targets.clamp_min(-1)))["loss"].item()
+
+
+def test_within_each_head_a_blended_image_s_labels_count_by_their_shares(objective):
+    targets = torch.stack([torch.randint(0, 2, (16, 16)), torch.randint(2, 5, (16, 16))])
+    mixed = mix_batch(tiny.batch(targets, [0, 1], [0.3, 0.8]))
+    objective.eval()
+    pixels = objective.network(mixed.images).repeat(2, 1, 1, 1).permute(0, 2, 3, 1)
+    labels = torch.cat([mixed.targets, mixed.partner_targets])[:, 2::4, 2::4]
+    shares = torch.tensor([0.3, 0.8, 0.7, 0.2])[:, None, None].expand(labels.shape)
+    losses = []
+    for start, stop in ((0, 2), (2, 5)):
+        own = (labels >= start) & (labels < stop)
+        terms = F.cross_entropy(pixels[own][:, start:stop], labels[own] - start, reduction="none")
+        losses.append((terms * shares[own]).sum() / shares[own].sum())
+    assert objective(mixed)["loss"].item() == pytest.approx(sum(losses).item() / 2, rel=1e-5)

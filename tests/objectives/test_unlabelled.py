@@ -164,3 +164,26 @@ def test_in_bfloat16():
 
 def test_it_has_no_state_of_its_own():
     assert made().state_dict().keys() == made_without().state_dict().keys()
+
+
+@pytest.mark.parametrize("prototypes", ["learned", "mixed"])
+def test_learned_prototypes_label_nothing_before_their_class_had_a_pixel(prototypes):
+    config = made_without(prototypes=prototypes, pseudo_label_threshold=0.0).config
+    objective = MDP(tiny.TinyNetwork(), SPACE, config, unlabelled=True)
+    assert objective(mix_batch(half_labelled(labelled=False)))["mined"] == 0
+
+
+def test_labels_are_mined_by_the_momentum_network():
+    objective = made(0.0).eval()
+    with torch.no_grad():
+        for parameter in objective.momentum_network.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    batch = mix_batch(half_labelled())
+    contrast, targets, found = objective(batch)["contrast"], at_size(batch.targets, (4, 4)).flatten(), []
+    rows, (prototypes, present) = pixel_rows(objective.network(batch.images)), objective.prototypes()
+    for network in (objective.momentum_network, objective.network):
+        labels, _ = mine_labels(targets, pixel_rows(network(batch.images)), prototypes, present, 0.07, 0.0)
+        denominator = SPACE.denominator("all")
+        found.append(pixel_to_prototype(rows, labels, prototypes, present, 0.07, denominator=denominator).item())
+    assert contrast.item() == pytest.approx(found[0], rel=1e-5)
+    assert found[1] != pytest.approx(found[0], rel=1e-3)

@@ -4,11 +4,13 @@ import re
 import shutil
 
 import pytest
+import torch
 import yaml
 
 from mdpseg.errors import UserError
 from mdpseg.report.build import build_report
 from mdpseg.report.compare import differing, repetitions
+from mdpseg.report.judged import judge
 from mdpseg.report.page import report_page
 from mdpseg.report.read import read_run
 from mdpseg.tables.statistics import estimate
@@ -75,9 +77,68 @@ def test_one_run_a_seed_counts_and_what_has_no_effect_does_not_part_them(three):
     assert [run.name for run in group.runs] == ["seed0", "seed2"]
 
 
+def test_means_are_of_the_steps_that_all_runs_were_judged_after(three):
+    last = max(read_run(three[0]).scores)
+    for folder, step in zip(three[:2], (last, last + 5), strict=True):
+        shutil.copy(folder / f"scores-{last}.json", folder / f"scores-{step + 1}.json")
+    (group,) = repetitions([read_run(folder) for folder in three])
+    assert list(group.figures) == sorted(read_run(three[2]).scores)
+
+
+def test_the_seed_of_a_subset_parts_no_repetitions(three):
+    for seed, folder in enumerate(three):
+        recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
+        recipe["train"]["subset"] = {"count": 4, "seed": seed}
+        (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    (group,) = repetitions([read_run(folder) for folder in three])
+    assert len(group.runs) == 3
+
+
+def test_a_setting_that_a_run_does_not_have_is_a_dash(three, pretrained):
+    values = differing([read_run(three[0]), read_run(pretrained)])
+    assert values["train.name"] == ["things", "—"]
+    assert values["datasets.1.name"] == ["—", "fine"]
+    assert "batch_size" not in values
+
+
+def test_speed_is_the_median(three):
+    lines = [{"step": step, "images_per_second": speed} for step, speed in ((1, 1.0), (2, 2.0), (3, 9.0))]
+    (three[0] / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert read_run(three[0]).speed == 2
+
+
 def test_data_of_other_classes_are_refused(finetuned):
     with pytest.raises(UserError, match="they must be equal, in the same order"):
         build_report([finetuned], ["val.world=coarse"])
+
+
+def test_runs_of_one_name_go_by_their_folders(three, tmp_path):
+    other = shutil.copytree(three[1], tmp_path / "other" / three[0].name)
+    page = build_report([three[0], other], images=0, out=tmp_path / "page.html").read_text()
+    assert f"<h1>Run report: {three[0]}, {other}</h1>" in page
+
+
+def test_the_best_and_the_worst_images_by_their_own_mean_iou(finetuned):
+    found = judge(read_run(finetuned, ["val.count=8"]), 7)
+    assert (found.images, found.of) == (7, 8)
+    assert 64 * 64 < int(found.counts.sum()) <= 7 * 64 * 64  # of more than one image
+    worst, best = ([judged.iou for judged in images] for images in (found.worst, found.best))
+    assert (len(worst), len(best)) == (3, 3)
+    assert worst == sorted(worst)
+    assert best == sorted(best, reverse=True)
+    assert worst[-1] <= best[-1]
+    other = judge(read_run(finetuned, ["val.count=8", "seed=5"]), 7)  # the same images, whatever the seed
+    assert torch.equal(other.counts, found.counts)
+
+
+def test_an_image_without_labels_is_neither_best_nor_worst(finetuned, tmp_path):
+    for number, ids in enumerate(([0, 1, 2], [255])):
+        write_image(tmp_path / f"images/{number}.jpg", 40, 48)
+        write_mask(tmp_path / f"masks/{number}.png", ids, 40, 48)
+    classes = load(finetuned / "weights.safetensors").label_space.class_names("things")
+    val = {"name": "things", "reader": "folder", "images": "images", "masks": "masks", "classes": classes}
+    found = judge(read_run(finetuned, [f"val={json.dumps(val)}", f"data_root={tmp_path}"]), 2)
+    assert [judged.image for judged in found.worst + found.best] == ["0"]
 
 
 def test_a_setting_that_is_not_utf_8(three, tmp_path):
@@ -89,6 +150,12 @@ def test_a_setting_that_is_not_utf_8(three, tmp_path):
 def test_a_folder_is_no_page(three):
     with pytest.raises(UserError, match=r"is a folder; name a file .*report\.html"):
         build_report(three[:1], out=three[0])
+
+
+def test_a_page_that_cannot_be_written(three, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"file/page\.html cannot be written .*--out"):
+        build_report(three[:1], images=0, out=tmp_path / "file" / "page.html")
 
 
 def test_two_runs_stand_beside_each_other_with_their_difference(three, tmp_path):
@@ -181,3 +248,7 @@ def test_no_run_and_one_twice(tmp_path, three, mdpseg_command):
     code, _, err = mdpseg_command("report", three[0], three[0])
     assert code == 2
     assert "more than once" in err
+    with pytest.raises(UserError, match="named more than once"):
+        build_report([three[0], three[1] / ".." / three[0].name])
+    with pytest.raises(UserError, match="No run was named"):
+        build_report([])

@@ -74,6 +74,10 @@ def test_epochs_become_iterations():
     assert pretraining_of(BY_ID["A4"], preset(epoch_scale=0.5), 0).config.iterations == 24 * 200 * 0.5 / 4
 
 
+def test_a_pretraining_has_at_least_one_step():
+    assert pretraining_of(BY_ID["A2"], preset(epoch_scale=1e-6), 0).config.iterations == 1
+
+
 def test_a_target_that_is_not_for_every_row_is_for_those_with_a_published_figure():
     assert columns_of(BY_ID["A2"], preset()) == ["VOC"]
     assert columns_of(BY_ID["E8"], preset()) == ["VOC", "COCO"]
@@ -115,6 +119,14 @@ def test_early_and_late_are_two_steps(more):
 def test_a_mapping_file_that_is_not_there_is_named():
     with pytest.raises(UserError, match=r"there is no mapping file nothere\.yaml"):
         key("E12", merge="nothere.yaml")
+
+
+def test_what_a_mapping_file_says_decides_a_cell_and_its_place_does_not(tmp_path):
+    for name, text in (("one", "x: [fine/sky]"), ("copy", "x: [fine/sky]"), ("other", "x: [fine/tree]")):
+        (tmp_path / name).write_text(text)
+    one, copy, other = (key("E12", merge=str(tmp_path / name)) for name in ("one", "copy", "other"))
+    assert one == copy
+    assert one != other
 
 
 def test_a_cell_measured_before_its_loss_changed_is_another_one():

@@ -84,6 +84,7 @@ def test_only_the_columns_asked_for(tmp_path):
         tmp_path, comparison, lambda row, column, *_: 30 + (1 if column == "ADE20K" else -9) * (row == "A3")
     )
     assert (found.columns, found.difference.mean, found.word) == (("ADE20K",), pytest.approx(1.0), "holds")
+    assert found.published_columns == ("ADE20K",)
     assert comparison.text == "A3 over A1 on ADE20K, late"
 
 
@@ -119,6 +120,14 @@ def test_two_pretrainings_that_are_close_say_nothing_where_none_at_all_is_as_clo
     synthetic.write(tmp_path / "r.csv", synthetic.rows("E7"), lambda cell, when: nothing)
     found = verdict(tmp_path, Comparison("C4", "C3", close=True), lambda row, column, when, seed: 30 + NOISE[seed])
     assert found.word == word
+
+
+def test_no_pretraining_is_looked_at_when_the_rows_are(tmp_path):
+    """Early it is as close as they are; that it is far behind late says nothing of that."""
+    synthetic.write(tmp_path / "r.csv", synthetic.rows("E7"), lambda cell, when: {"early": 30.0, "late": 10.0}[when])
+    comparison = Comparison("C4", "C3", "early", close=True)
+    found = verdict(tmp_path, comparison, lambda row, column, when, seed: 30 + NOISE[seed])
+    assert found.word == "undecided"
 
 
 @pytest.mark.parametrize("gain, word", [(0.6, "holds"), (0.4, "undecided"), (-0.4, "does not")])

@@ -63,6 +63,24 @@ def test_each_distinct_step_is_probed_once(probed):
     assert sorted(probed) == sorted([(published, 20), (plain, 7), ("finetune", 8)])
 
 
+def test_memory_is_the_peak_of_all_stages(monkeypatch):
+    monkeypatch.setattr(estimate, "step_cost", lambda _, space: StepCost(0.0, space.num_classes * 2**30))
+    # things, fine, coarse in turn, with 8, 13 and 7 classes; fine-tuned on things
+    assert line(estimates(rows("E5"), tiny()), "E5")[5] == "13.0 / 8.0"
+
+
+def test_a_step_of_another_crop_optimiser_or_network_is_another_one(probed):
+    content = tiny_preset.content()
+    content["targets"]["COCO"]["augment"] = {"crop": 64}
+    estimates(rows("E7"), load(content, Preset))
+    assert probed == [("finetune", 8)] * 2
+    for more in ({"optim": {"optimiser": "adamw"}}, {"network": {"embedding_dim": 8}}):
+        probed.clear()
+        content["methods"]["supervised-on-imagenet"] = {**content["methods"]["supervised"], **more}
+        estimates(rows("F1", "F5"), load(content, Preset))
+        assert [classes for _, classes in probed] == [20, 8, 20]
+
+
 def test_kinds_of_steps():
     preset = load_preset("paper")
 

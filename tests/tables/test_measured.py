@@ -45,6 +45,20 @@ def test_cells_that_belong_to_no_row_are_counted(tmp_path):
     )
 
 
+def test_pretrainings_are_no_strays(tmp_path):
+    path = synthetic.write(tmp_path / "r.csv", synthetic.rows("A2"), lambda cell, when: 1.0)
+    line = results.Result("pretraining", "p", "A2", "", 0, "", 100, None, None, 9.0, 2, "abc1234", "2026-11-23")
+    results.append(path, [line])
+    assert look_up(path, "A2").left_out == ""
+
+
+def test_early_and_late_are_found_each_by_itself(tmp_path):
+    path = synthetic.write(tmp_path / "r.csv", synthetic.rows("A1"), lambda _, when: 9.0 if when == "early" else None)
+    found = look_up(path, "A1")
+    assert found.of("A1", ["VOC"], "early") == pytest.approx({0: 9.0, 1: 9.0, 2: 9.0})
+    assert found.of("A1", ["VOC"], "late") == {}
+
+
 def test_of_a_cell_run_again_the_last_figure_counts(tmp_path):
     path = synthetic.write(tmp_path / "r.csv", synthetic.rows("A1"), lambda cell, when: 10.0)
     synthetic.write(path, synthetic.rows("A1"), lambda cell, when: 30.0)

@@ -129,6 +129,27 @@ def test_early_after_so_many_iterations(path, tmp_path):
     assert "| VOC | things | 4 | 3 | 2 |" in text
 
 
+def test_a_target_s_own_length_and_no_limit_of_its_images(tmp_path):
+    targets = tiny_preset.content()["targets"]
+    del targets["VOC"]["train"]["subset"]
+    targets["VOC"] |= {"iterations": 8, "evaluate_at": [0.25, 1.0]}
+    preset = Preset.model_validate(tiny_preset.content(targets=targets))
+    assert "| VOC | things | all | 8 | 25 % |" in report_page(preset, tmp_path / "none.csv", None, REPORT)
+
+
+def test_a_preset_that_can_play_no_row_with_a_pretraining(tmp_path):
+    preset = Preset.model_validate(tiny_preset.content(methods={"none": {}}))
+    text = " ".join(report_page(preset, tmp_path / "none.csv", None, REPORT).split())
+    assert "100 published epochs are 0.01 times as many here. Pretraining:" in text
+
+
+def test_code_outside_a_checkout_is_unknown(tmp_path):
+    preset = Preset.model_validate(tiny_preset.content())
+    line = results.Result("pretraining", "p", "A2", "", 0, "", 4, None, None, 9.0, 1, "", "2026-11-20")
+    results.append(tmp_path / "r.csv", [line])
+    assert "2026-11-20, commits unknown." in " ".join(report_page(preset, tmp_path / "r.csv", None, REPORT).split())
+
+
 def test_before_anything_is_measured(tmp_path):
     text = page(tmp_path / "none.csv")
     assert "Nothing is measured yet" in text

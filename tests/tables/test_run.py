@@ -84,6 +84,8 @@ def test_a_cell_run_from_nothing_gives_the_same_figures(tmp_path):
     a, b = scores(tmp_path / "a/results.csv"), scores(tmp_path / "b/results.csv")
     assert a == b
     assert len(a) == 2
+    kept = [path.name for path in (tmp_path / "a/runs").iterdir() if path.is_dir()]
+    assert [name.split("-")[0] for name in kept] == ["pretrain"]  # of a fine-tuning, the scores are enough
 
 
 def test_groups_leave_out_what_is_finished(tmp_path):
@@ -94,6 +96,12 @@ def test_groups_leave_out_what_is_finished(tmp_path):
     results.append(place(tmp_path).results, done)
     groups = unfinished_groups(wanted, place(tmp_path))
     assert [(group[0].row, group[0].seed) for group in groups] == [("A2", 0), ("A2", 1), ("E7", 1)]
+
+
+def test_a_cell_with_an_early_score_alone_is_not_finished(tmp_path):
+    wanted = cells("E7")
+    results.append(place(tmp_path).results, [synthetic.line(cell, "early", 0.5) for cell in wanted])
+    assert unfinished_groups(wanted, place(tmp_path)) == [wanted]
 
 
 def somebody_is_left(group):

@@ -4,9 +4,12 @@ import re
 import pytest
 
 from mdpseg.errors import UserError
-from mdpseg.tables.preset import load_preset
+from mdpseg.tables import results
+from mdpseg.tables.choose import playable
+from mdpseg.tables.grid import ROWS
+from mdpseg.tables.preset import Preset, load_preset
 from mdpseg.tables.show import show_tables
-from tests.tables import synthetic
+from tests.tables import synthetic, tiny_preset
 
 SMALL = load_preset("small")
 
@@ -81,6 +84,7 @@ def test_files_of_each_table(measured, tmp_path):
     }
     page = (out / "A.md").read_text()
     assert SMALL.about in page
+    assert "](A.png)" in page
     assert line_of(page, "A2")["VOC late"] == "31.0 ± 2.5 (3)"
     assert (out / "A.png").read_bytes()[:4] == b"\x89PNG"
     with (out / "A.csv").open() as file:
@@ -127,6 +131,23 @@ def test_a_report_is_about_all_rows(measured, tmp_path):
     with pytest.raises(UserError, match="--report is about all rows"):
         show_tables(synthetic.rows("A1"), SMALL, measured, None, tmp_path / "page.md")
     assert not (tmp_path / "page.md").exists()
+
+
+def test_cells_of_no_row_are_told_where_all_rows_are_shown(tmp_path):
+    preset = Preset.model_validate(tiny_preset.content())
+    [cell] = synthetic.cells_of(synthetic.rows("A1"), preset, [0])
+    results.append(tmp_path / "r.csv", [synthetic.line(cell, "late", 0.5, key="of an older preset")])
+    said = "1 measured fine-tuning belongs to no row"
+    assert said in show_tables(playable(ROWS, preset), preset, tmp_path / "r.csv")
+    assert said not in show_tables(synthetic.rows("A1"), preset, tmp_path / "r.csv")
+
+
+def test_some_seeds_alone_in_the_tables_and_on_the_page(measured, tmp_path):
+    a2 = line_of(show_tables(synthetic.rows("A2"), SMALL, measured, seeds=range(1, 3)), "A2")
+    assert a2["VOC late"] == "31.5 ± 6.4 (2)"
+    preset, page = Preset.model_validate(tiny_preset.content()), tmp_path / "new" / "page.md"
+    show_tables(playable(ROWS, preset), preset, tmp_path / "none.csv", report=page, seeds=range(1, 3))
+    assert "--first-seed 1 --seeds 2 --report" in page.read_text()
 
 
 def test_a_picture_that_fails_leaves_the_old_one(measured, tmp_path, monkeypatch):

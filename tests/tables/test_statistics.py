@@ -61,6 +61,7 @@ def test_ahead(mean, half_width, times, word):
     [
         (0.0, 1.9, "holds"),
         (-1.0, 0.9, "holds"),
+        (1.0, 1.0, "undecided"),
         (1.0, 1.1, "undecided"),
         (0.0, 5.0, "undecided"),
         (-4.0, 1.9, "does not"),

@@ -1,6 +1,6 @@
 """Which pixels share their denominator: for these the logits of other classes need not be computed, nor masked.
 
-How many pixels a group has decides what is computed, so the host must know it: of a GPU it asks that once a loss.
+How many pixels a group has decides what is computed, so the host must know it: it asks a GPU once or twice a loss.
 """
 
 from __future__ import annotations

@@ -54,12 +54,17 @@ def contrast_sum(
     weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The weighted sum of :func:`pixel_to_region`'s terms, a scalar; and each pixel's weight in it [N]."""
-    counted = (targets >= 0) & torch.isin(targets, region_classes)
     filled = (region_classes >= 0).nonzero()[:, 0]
     order = filled[region_classes[filled].argsort(stable=True)]  # [M]: regions of a class stand side by side
+    held = region_classes[order]
+    counted = targets >= 0
+    if len(held):
+        counted &= held[torch.searchsorted(held, targets).clamp_max(len(held) - 1)] == targets
+    else:
+        counted.fill_(False)
     groups = [
         Group(part, columns, _contrast(targets, region_classes[columns]))
-        for part, columns in _pixels_by_columns(targets, counted, order, region_classes[order], denominator)
+        for part, columns in _pixels_by_columns(targets, counted, order, held, denominator)
     ]
     w = pixel_weights(weights, targets)
     return streamed_sum(embeddings, regions, groups, w, temperature), w.where(counted, 0)
