@@ -98,7 +98,7 @@ def load(path: str | Path, *, expected: str = EXPECTED) -> Weights:
 
     Args:
         path: the file, or the folder of a finished run.
-        expected: what may stand there, for messages.
+        expected: what may stand there, for the messages that it is not there, or no safetensors file.
 
     Raises:
         UserError: there is no such file, it is not a weights file of mdpseg, or its tensors do not fit its network.

@@ -80,3 +80,10 @@ def test_another_csv_file_is_refused(tmp_path):
     (tmp_path / "r.csv").write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match="line 2 is no result"):
         read(tmp_path / "r.csv")
+
+
+@pytest.mark.parametrize("content", [b"kind,key\n\xff\xfe\n", b"kind,key\n" + b"x" * 200_000 + b",1\n"])
+def test_what_is_no_csv_file_is_refused(content, tmp_path):
+    (tmp_path / "r.csv").write_bytes(content)
+    with pytest.raises(UserError, match=r"r\.csv is no CSV file of results"):
+        read(tmp_path / "r.csv")

@@ -135,11 +135,13 @@ def _choose(
     order = torch.randperm(len(reader), generator=generator(seed, 0, "atlas")).tolist()
     extra = 0
     for place, index in enumerate(order[: images * LOOK_THROUGH]):
+        if extra == images:
+            return
         sample = reader[index]
         targets = space.encode(sample.mask, reader.label_set, file=f"{reader.name}/{sample.id}")
         if place >= images:
             ids, counts = torch.unique(targets[targets >= 0], return_counts=True)
-            if extra == images or not len(ids) or not wanted(ids[counts >= 64]):
+            if not len(ids) or not wanted(ids[counts >= 64]):
                 continue
             extra += 1
         yield sample, targets

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mdpseg.data.raw_ids import RawIds
 from mdpseg.data.readers.complaints import complain
 from mdpseg.data.readers.decode import ColorMaskError, read_colours
-from mdpseg.data.readers.pairs import IGNORED, PairReader
+from mdpseg.data.readers.pairs import IGNORED
 from mdpseg.errors import BadFileError, UserError
 
 MOST = 100  # masks that are looked at
@@ -45,11 +46,11 @@ class Seen:
         )
 
 
-def look_at(reader: PairReader) -> Seen:
+def look_at(reader: RawIds) -> Seen:
     """Counts the ids, or the colours, in up to :data:`MOST` masks from all over a dataset.
 
     Args:
-        reader: the dataset, opened with any class names.
+        reader: the dataset's masks.
 
     Raises:
         UserError: a mask cannot be read, or the masks hold something else than classes.
@@ -67,6 +68,12 @@ def look_at(reader: PairReader) -> Seen:
             "save them with the ids 0 and 1."
         )
     ids = [i for i in counts if i != IGNORED]
+    if not ids and reader.unreadable:
+        first = reader.unreadable[0]
+        raise UserError(
+            f"{reader.name}: {len(reader.unreadable)} of {len(places)} masks cannot be read, and no class is seen in "
+            f"the others: {first.wrong}; {first.todo}."
+        )
     if not ids:
         raise UserError(f"{reader.name}: {len(places)} masks hold nothing but 255 (ignored); are they the right ones?")
     names = [f"class_{i}" for i in range(max(ids) + 1)]

@@ -20,11 +20,15 @@ class RawIds(PairReader):
 
     Args:
         reader: opened with the classes :data:`ANY`, so that it takes every id.
+
+    Attributes:
+        unreadable: what is wrong with the masks that could not be read so far.
     """
 
     def __init__(self, reader: PairReader) -> None:
         self._reader = reader
         super().__init__(reader.pairs, reader.classes, reader.table, name=reader.name)
+        self.unreadable: list[BadFileError] = []
         self._places = {pair.mask: place for place, pair in enumerate(reader.pairs)}
 
     def check_files(self) -> None:
@@ -41,4 +45,5 @@ class RawIds(PairReader):
                     raise
                 raise UserError(str(fault)) from fault
             complain(fault)
+            self.unreadable.append(fault)
             return torch.full((1, 1), IGNORED, dtype=torch.uint8)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import TextIO
 
 from mdpseg.errors import UserError
 from mdpseg.files import disk_faults_are_told, lock, make_folder
@@ -73,7 +75,7 @@ def read(path: Path, seeds: range | None = None) -> list[Result]:
         return []
     lines: list[Result] = []
     with path.open(newline="", encoding="utf-8") as file:
-        for number, line in enumerate(csv.DictReader(file), 2):
+        for number, line in enumerate(_rows(path, file), 2):
             try:
                 if None in line or None in line.values():
                     raise ValueError(f"expected {len(_FIELDS)} fields")
@@ -97,3 +99,13 @@ def read(path: Path, seeds: range | None = None) -> list[Result]:
             if seeds is None or result.seed in seeds:
                 lines.append(result)
     return lines
+
+
+def _rows(path: Path, file: TextIO) -> Iterator[dict[str, str]]:
+    """The lines of a CSV file, told of where they end in something else."""
+    try:
+        yield from csv.DictReader(file)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(
+            f"{path} is no CSV file of results ({error}); name one that `mdpseg tables run` wrote."
+        ) from None
