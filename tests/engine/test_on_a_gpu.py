@@ -26,8 +26,11 @@ def runs(tmp_path_factory):
         finetuning = tiny.finetuning(root / "finetune", init=str(root / "pretrain/weights.safetensors"), **usual)
         image = root / "image.png"
         Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)).save(image)
-        with pretend_gpu() if device == "cuda" else nullcontext():
+        with pretend_gpu() if device == "cuda" else nullcontext([]) as waits:
             mdpseg.pretrain(pretraining | {"checkpoint_every": 2})
+            assert sum("finite.py" in wait for wait in waits) == (
+                3 if device == "cuda" else 0
+            )  # steps were taken there
             (root / "pretrain/previous.ckpt").replace(root / "pretrain/last.ckpt")
             mdpseg.pretrain(pretraining | {"checkpoint_every": 2, "resume": True})
             mdpseg.finetune(finetuning)
@@ -50,7 +53,7 @@ def test_losses_and_weights(runs, run):
     for one, other in zip(here, there, strict=True):
         assert one.keys() == other.keys()
         for key in one.keys() - {"images_per_second"}:  # a pixel in a thousand may lie between two classes
-            assert other[key] == pytest.approx(one[key], rel=1e-4, abs=1e-3 if "mean_iou" in one else 0)
+            assert other[key] == pytest.approx(one[key], rel=1e-3, abs=1e-3 if "mean_iou" in one else 0)
     one, other = (load(runs[device] / run / "weights.safetensors").state for device in runs)
     assert one.keys() == other.keys()
     assert all(np.allclose(one[name], other[name], atol=2e-3) for name in one)
