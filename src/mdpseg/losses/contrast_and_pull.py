@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mdpseg.batch import on_device_of
-from mdpseg.losses.groups import pixels_by_class, place_of, rows_of, split_by_rows, with_prototype
+from mdpseg.losses.groups import denominators_of, pixels_by_class, place_of, split_by_rows, with_prototype
 from mdpseg.losses.largest import largest
 from mdpseg.losses.reduction import OUTSIDE, pixel_weights, weighted_mean
 from mdpseg.losses.streamed import Group, Step, Terms, cross_entropy_rows, log_normaliser, streamed_sum
@@ -47,7 +47,8 @@ def contrast_and_pull(
     w = pixel_weights(weights, targets)
     pulls = torch.zeros_like(w)  # [N], written by the steps
     pixels, classes, sizes = pixels_by_class(targets, counted, len(present))
-    both = torch.cat([rows_of(kind, classes, present) for kind in (pull_denominator, denominator)], dim=1)  # [C, 2K]
+    kinds = pull_denominator, denominator
+    both = torch.cat([denominators_of(kind, classes, present) for kind in kinds], dim=1)  # [C, 2K]
     groups = []
     for part, columns in split_by_rows(pixels, sizes, both):
         of_pull = columns < len(present)

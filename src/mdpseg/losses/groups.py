@@ -100,7 +100,7 @@ def pixels_by_dataset(targets: Tensor, label_space: LabelSpace) -> list[tuple[Te
     ends = on_device_of(targets, torch.tensor([own.stop for own in ranges]))
     datasets = torch.bucketize(targets, ends, right=True).where(with_class(targets, label_space), len(ranges))
     order, sizes = _sorted_by(datasets, len(ranges))
-    parts = torch.split(order, [*sizes.tolist(), len(order) - int(sizes.sum())])[:-1]
+    parts = torch.split(order[: int(sizes.sum())], sizes.tolist())
     return [(part, own) for part, own in zip(parts, ranges, strict=True) if len(part)]
 
 
@@ -134,11 +134,11 @@ def pixels_by_columns(
         pixels = counted.nonzero()[:, 0]
         return [(pixels, present.nonzero()[:, 0])] if len(pixels) else []
     pixels, classes, sizes = pixels_by_class(targets, counted, len(present))
-    runs = split_by_rows(pixels, sizes, rows_of(denominator, classes, present))
+    runs = split_by_rows(pixels, sizes, denominators_of(denominator, classes, present))
     return [(part, on_device_of(targets, columns)) for part, columns in runs]
 
 
-def rows_of(denominator: Tensor, classes: Tensor, present: Tensor | None = None) -> Tensor:
+def denominators_of(denominator: Tensor, classes: Tensor, present: Tensor | None = None) -> Tensor:
     """Which classes stand in the denominators of some: bool [C, K], each of them in its own.
 
     Args:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mdpseg.batch import on_device_of
-from mdpseg.losses.groups import pixels_by_class, rows_of, split_by_rows
+from mdpseg.losses.groups import denominators_of, pixels_by_class, split_by_rows
 from mdpseg.losses.reduction import OUTSIDE, pixel_weights, weighted_mean
 from mdpseg.losses.streamed import Group, Step, Terms, log_normaliser, streamed_sum
 
@@ -86,7 +86,7 @@ def _pixels_by_columns(
         pixels = counted.nonzero()[:, 0]
         return [(pixels[targets[pixels].argsort(stable=True)], order)] if len(pixels) else []
     pixels, classes, sizes = pixels_by_class(targets, counted, len(denominator))
-    inside = rows_of(denominator, classes)[:, held]  # [C, M]
+    inside = denominators_of(denominator, classes)[:, held]  # [C, M]
     return [(part, order[on_device_of(order, columns)]) for part, columns in split_by_rows(pixels, sizes, inside)]
 
 
