@@ -18,7 +18,8 @@ from unittest.mock import patch
 
 import torch
 from torch import Tensor
-from trials import PAPER, append, centred_projections, dataset, first_steps, pretraining
+from trial_changes import centred_projections
+from trials import PAPER, append, dataset, first_steps, pretraining
 
 HERE = Path(__file__).parent
 RESULTS, RUNS = HERE / "narrow-cone.csv", HERE.parent / "runs/narrow-cone"

@@ -14,13 +14,11 @@ import csv
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from trial_changes import centred_projections, several_prototypes, shared_rows
 
 HERE = Path(__file__).parent
 RESULTS, RUNS, DATA = HERE / "trials.csv", HERE.parent / "runs/trials", HERE.parent.parent / "shared/data"
@@ -34,6 +32,7 @@ BANK = ["method.prototypes=bank", "method.denominator=no_lookalikes"]
 LEARNED = ["method.prototypes=learned", "method.denominator=own_dataset"]
 ENCODER = "-encoder"  # behind a trial's name: of that pretraining the encoder alone is transferred
 SHARED = "-shared"  # behind a trial's name: classes of one name share their row in the classifiers
+SEVERAL = "-several"  # behind a trial's name: each class has several prototypes
 RATES = (
     ("supervised", SUPERVISED, ("0.1", "0.2", "0.4")),
     ("multihead", ["method.objective=multihead", "optim.clip=5"], ("0.1", "0.2", "0.4")),
@@ -63,7 +62,7 @@ TRIALS: dict[str, list[str] | None] = {
     "imagenet-bank-0.13": ["init=imagenet", *BANK, "optim.lr=0.13"],
     # the same effort for all: the rate of the small preset, half of it and twice
     **{f"rate-{method}-{rate}": [*settings, f"optim.lr={rate}"] for method, settings, rates in RATES for rate in rates},
-    f"ours-0.13{SHARED}": [*LEARNED, "optim.lr=0.13"],
+    **{f"ours-0.13{ending}": [*LEARNED, "optim.lr=0.13"] for ending in (SHARED, SEVERAL)},
     f"supervised-0.2{SHARED}": [*SUPERVISED, "optim.lr=0.2"],
 }
 
@@ -92,49 +91,6 @@ def first_steps(count: int) -> AbstractContextManager[object]:
 
     whole = loop.batches
     return patch.object(loop, "batches", lambda *args, **more: whole(*args, **{**more, "end": count}))
-
-
-def centred_projections() -> AbstractContextManager[object]:
-    """While it lasts, a batch norm without weights stands behind each MLP projection, before the length becomes 1."""
-    from torch import nn
-
-    from mdpseg.network import Projection
-
-    build = Projection.__init__
-
-    def centred(self: Projection, channels: int, dim: int, kind: str) -> None:
-        build(self, channels, dim, kind)
-        self.layers.append(nn.BatchNorm2d(dim, affine=False))
-
-    return patch.object(Projection, "__init__", centred)
-
-
-def shared_rows() -> AbstractContextManager[object]:
-    """While it lasts, classes of one name in several datasets share a prototype, and a weight row in cross-entropy."""
-    from mdpseg.label_space import LabelSpace
-    from mdpseg.objectives import supervised
-    from mdpseg.objectives.mdp import MDP
-
-    def first_of_name(space: LabelSpace) -> list[int]:
-        catch_alls = {f"{dataset}/{name}" for dataset, name in space.catch_alls.items()}
-        keys = [full if full in catch_alls else full.partition("/")[2] for full in space.names]
-        return [keys.index(key) for key in keys]
-
-    prototypes, union_classification = MDP.prototypes, supervised.union_classification
-
-    def shared_prototypes(self: MDP) -> tuple[Tensor, Tensor]:
-        rows, known = prototypes(self)
-        return rows[first_of_name(self.label_space)], known
-
-    def classification(
-        rows: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, space: LabelSpace, **more: Any
-    ) -> Any:
-        return union_classification(rows, weight[first_of_name(space)], bias, labels, space, **more)
-
-    patches = ExitStack()
-    patches.enter_context(patch.object(MDP, "prototypes", shared_prototypes))
-    patches.enter_context(patch.object(supervised, "union_classification", classification))
-    return patches
 
 
 def append(file: Path, fields: list[str], rows: Iterable[Mapping[str, object]]) -> None:
@@ -243,7 +199,7 @@ def main() -> None:
     if unknown := set(arguments.trials) - set(TRIALS):
         parser.error(f"no trial {unknown.pop()}; there are {', '.join(TRIALS)}")
     for trial in arguments.trials:
-        changes = {"-centred": centred_projections, SHARED: shared_rows}
+        changes = {"-centred": centred_projections, SHARED: shared_rows, SEVERAL: several_prototypes}
         with next((change() for ending, change in changes.items() if trial.endswith(ending)), nullcontext()):
             judge(trial, arguments)
     if arguments.show:
