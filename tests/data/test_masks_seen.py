@@ -1,5 +1,8 @@
 """What masks hold whose classes nobody wrote down."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import yaml
@@ -54,6 +57,30 @@ def test_no_mask_can_be_read(tmp_path):
     with gather() as faults, pytest.raises(UserError, match=r"mine: 2 of 2 masks cannot be read.*000\.png"):
         look_at(damaged)
     assert len(faults) == 2
+
+
+def test_masks_of_more_bits_than_colors_have(tmp_path):
+    deep = reader(tmp_path, [[[1, 2, 3]]], [[[1, 2, 3]]])
+    for number in range(2):
+        pixels = zlib.compress(b"\0" + bytes(6))  # one pixel of 3 x 16 bits
+        header = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
+        chunks = [(b"IHDR", header), (b"IDAT", pixels), (b"IEND", b"")]
+        content = b"".join(
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+            for kind, data in chunks
+        )
+        (tmp_path / f"masks/00{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    with gather() as faults, pytest.raises(UserError, match=r"mine: none of 2 masks can be read: .*000\.png is 16-bit"):
+        look_at(deep)
+    assert len(faults) == 2
+
+
+def test_grey_masks_with_transparency(tmp_path):
+    masks = reader(tmp_path, [[0, 1]])
+    layers = Image.new("L", (2, 1), 7), Image.new("L", (2, 1), 255)
+    Image.merge("LA", layers).save(tmp_path / "masks/000.png")
+    with gather(), pytest.raises(UserError, match=r"mine: 1 of 1 masks .* has transparency beside its grey values"):
+        look_at(masks)
 
 
 def test_black_and_white(tmp_path):

@@ -88,11 +88,13 @@ def _count(counts: Counter[int], values: NDArray[Any]) -> None:
 
 def _colours(masks: Sequence[Path], name: str) -> Seen:
     counts: Counter[int] = Counter()
+    unreadable: list[BadFileError] = []
     for path in masks:
         try:
             red, green, blue = read_colours(path, name, "masks before it hold colors").numpy().astype(np.int32)
         except BadFileError as fault:
             complain(fault)
+            unreadable.append(fault)
             continue
         _count(counts, red << 16 | green << 8 | blue)
         if len(counts) > 255:
@@ -101,7 +103,8 @@ def _colours(masks: Sequence[Path], name: str) -> Seen:
                 "or smoothed edges? Save them as PNG without smoothing."
             )
     if not counts:
-        raise UserError(f"{name}: none of {len(masks)} masks could be read.")
+        first = unreadable[0]
+        raise UserError(f"{name}: none of {len(masks)} masks can be read: {first.wrong}; {first.todo}.")
     codes = sorted(counts)
     names = [f"class_{place}" for place in range(len(codes))]
     rest = names[0] if codes[0] == 0 and counts[0] == max(counts.values()) else None

@@ -127,6 +127,16 @@ def decode_ids(content: bytes, path: Path, dataset: str) -> Tensor:
     if values is not None:
         return torch.from_numpy(values)
     image, depth, kind = _open_mask(content, path, dataset)
+    if kind == GREY_ALPHA:
+        name = str(path)
+        raise BadFileError(
+            dataset,
+            path,
+            "format",
+            f"mask {path} has transparency beside its grey values, but ids of one channel are expected",
+            "save these alone, where they are the ids: from PIL import Image; "
+            f"Image.open({name!r}).getchannel('L').save({name!r})",
+        )
     if kind not in (GREY, PALETTE):
         raise ColorMaskError(
             dataset,
