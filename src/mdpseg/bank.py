@@ -106,9 +106,9 @@ class RegionBank(nn.Module):
             slots = (self.position + torch.arange(len(classes), device=classes.device)) % self.ring
             self.position.copy_((self.position + len(classes)) % self.ring)
         else:
-            counts = torch.bincount(classes, minlength=self.num_classes)
+            counts = torch.zeros_like(self.counts).index_add_(0, classes, torch.ones_like(classes))
             rank = _rank_in_class(classes, counts)
-            newest = rank >= counts[classes] - self.ring  # later entries of its class leave it a place
+            newest = (rank >= counts[classes] - self.ring).nonzero()[:, 0]  # later ones of the class leave them a place
             slots = classes * self.ring + (self.position[classes] + rank) % self.ring
             self.position.copy_((self.position + counts) % self.ring)
             regions, classes, slots = regions[newest], classes[newest], slots[newest]
