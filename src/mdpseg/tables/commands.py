@@ -1,4 +1,4 @@
-"""``mdpseg tables``: list, run, show."""
+"""``mdpseg tables``: list, run, show, compare."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ Rows = Annotated[
     list[str] | None, typer.Option("--rows", help="Only these, such as A2,A3; E14 stands for E14-100 and so on.")
 ]
 PresetName = Annotated[str, typer.Option("--preset", help="small, paper, or a YAML file of your own.")]
+Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Only so many seeds.  [default: all]")]
+FirstSeed = Annotated[int, typer.Option("--first-seed", min=0, help="The first of them.")]
 Results = Annotated[Path, typer.Option("--results", help="CSV file of what was measured.")]
 RESULTS = Path("runs/tables/results.csv")
 
@@ -80,8 +82,8 @@ def show(
     rows: Rows = None,
     preset: PresetName = "small",
     results: Results = RESULTS,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Only so many seeds.  [default: all]")] = None,
-    first_seed: Annotated[int, typer.Option(min=0, help="The first of them.")] = 0,
+    seeds: Seeds = None,
+    first_seed: FirstSeed = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for TABLE.md, TABLE.csv, TABLE.png.")] = None,
     report: Annotated[Path | None, typer.Option(help="Also write the page with the conclusions here.")] = None,
 ) -> None:
@@ -91,8 +93,32 @@ def show(
 
     setting = load_preset(preset)
     chosen, there = _chosen(tables, rows, setting), _there(results)
-    only = range(first_seed, first_seed + seeds) if seeds else None
-    typer.echo(show_tables(chosen, setting, there, out, report, only))
+    typer.echo(show_tables(chosen, setting, there, out, report, _only(seeds, first_seed)))
+
+
+@app.command()
+def compare(
+    row: Annotated[str, typer.Argument(metavar="ROW", help="Such as F4.")],
+    others: Annotated[list[str], typer.Argument(metavar="OTHER...", help="What it is compared with.")],
+    preset: PresetName = "small",
+    results: Results = RESULTS,
+    seeds: Seeds = None,
+    first_seed: FirstSeed = 0,
+) -> None:
+    """Print how far a row is ahead of others, by target, paired by seed, with 95 % interval."""
+    from mdpseg.errors import UserError
+    from mdpseg.tables.compare import compare_rows
+    from mdpseg.tables.preset import load_preset
+
+    setting = load_preset(preset)
+    chosen, compared, there = _chosen(None, [row], setting), _chosen(None, others, setting), _there(results)
+    if len(chosen) > 1:
+        raise UserError(f"{row} stands for {', '.join(one.id for one in chosen)}; name one of them.")
+    typer.echo(compare_rows(chosen[0], compared, setting, there, _only(seeds, first_seed)))
+
+
+def _only(seeds: int | None, first_seed: int) -> range | None:
+    return range(first_seed, first_seed + seeds) if seeds else None
 
 
 def _there(results: Path) -> Path:

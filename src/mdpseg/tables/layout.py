@@ -61,6 +61,18 @@ def spread(figure: Estimate, form: str = ".1f") -> str:
     return f"{figure.mean:{form}}{interval} ({figure.seeds})"
 
 
+def signed(figure: Estimate | None) -> str:
+    """A difference, such as ``+1.23 ± 0.40 (3)``; empty where there is none."""
+    return "" if figure is None else spread(figure, "+.2f")
+
+
+def in_words(rows: Sequence[Row]) -> str:
+    """What some rows are."""
+    return "; ".join(
+        f"{row.id}: {row.about}" + (f" ({row.data}, {row.epochs} epochs)" if row.stages else "") for row in rows
+    )
+
+
 def figures_of(rows: Sequence[Row], preset: Preset, measured: Measured) -> list[Figure]:
     """All figures of some rows, column by column: published ones first, then measured ones."""
     return [

@@ -12,11 +12,10 @@ from mdpseg.tables.cells import stage_recipe
 from mdpseg.tables.choose import playable
 from mdpseg.tables.conclusions import ABLATION, BEYOND, CLOSE, CONCLUSIONS, NOTHING, Comparison, Conclusion
 from mdpseg.tables.grid import ROWS, Row
-from mdpseg.tables.layout import LEGEND, TITLES, figures_of, grid, markdown, spread
+from mdpseg.tables.layout import LEGEND, TITLES, figures_of, grid, in_words, markdown, signed
 from mdpseg.tables.measured import Measured, measured, measuring_commands
 from mdpseg.tables.preset import Preset
 from mdpseg.tables.results import Result
-from mdpseg.tables.statistics import Estimate
 from mdpseg.tables.verdicts import Verdict, judge, summary
 
 _HOW_TO_READ = f"""A comparison is paired: for each seed, the difference between two rows with the same labelled images
@@ -180,9 +179,9 @@ def _figures(verdicts: Sequence[Verdict], always: tuple[str, ...]) -> str:
         published = (
             "" if verdict.published is None else f"{verdict.published:+.2f} ({_list(verdict.published_columns)})"
         )
-        line = [verdict.comparison.text, *([published, _signed(verdict.same)] if reported else [])]
+        line = [verdict.comparison.text, *([published, signed(verdict.same)] if reported else [])]
         over = "all targets" if verdict.columns == always else _list(verdict.columns)
-        lines.append([*line, _signed(verdict.difference), over, verdict.word])
+        lines.append([*line, signed(verdict.difference), over, verdict.word])
     return grid(lines)
 
 
@@ -192,7 +191,7 @@ def _ablation(found: Measured, preset: Preset) -> str:
     lines = [["row", "what", "F4 over it, early", "late"]]
     for part in dict.fromkeys(comparison.worse for comparison in ABLATION):
         verdicts = [judge(comparison, found, preset) for comparison in ABLATION if comparison.worse == part]
-        cells = [f"{_signed(verdict.difference)} {verdict.word}".strip() for verdict in verdicts]
+        cells = [f"{signed(verdict.difference)} {verdict.word}".strip() for verdict in verdicts]
         lines.append([part, about[part], *cells])
     text = "What each part of ours brings, over all targets: where it *holds*, ours without that part is behind."
     return f"### One part taken back at a time\n\n{text}\n\n{grid(lines)}"
@@ -210,14 +209,7 @@ def _table(table: str, rows: Sequence[Row], preset: Preset, found: Measured, out
 def _who(comparisons: Sequence[Comparison]) -> str:
     """The rows compared, in words."""
     ids = {id for comparison in comparisons for id in (comparison.better, comparison.worse)}
-    rows = [row for row in ROWS if row.id in ids]
-    return "; ".join(
-        f"{row.id}: {row.about}" + (f" ({row.data}, {row.epochs} epochs)" if row.stages else "") for row in rows
-    )
-
-
-def _signed(figure: Estimate | None) -> str:
-    return "" if figure is None else spread(figure, "+.2f")
+    return in_words([row for row in ROWS if row.id in ids])
 
 
 def _list(columns: Sequence[str]) -> str:
