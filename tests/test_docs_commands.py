@@ -152,6 +152,8 @@ class Reader:
             return [*arguments, "--preset", "tiny.yaml", "--rows", "A2", "--seeds", "1"]
         if command == "tables" and rest == ["show"]:
             return [*arguments, "--preset", "tiny.yaml", "--rows", "A2"]
+        if command == "tables" and rest == ["compare", "F4", "F1"]:
+            return [command, "compare", "A2", "D3", "--preset", "tiny.yaml"]  # D3 shares A2's cells
         return arguments
 
     def other(self, words: list[str]) -> None:
