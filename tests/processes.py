@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import socket
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # as the command does before it imports torch
+_PORTS = itertools.count()
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["mdpseg.engine.pretrain", "mdpseg.engine.finetune", "mdpseg.engine.curves"])
 
@@ -92,10 +94,18 @@ def wait_for(condition: Callable[[], object], process: BaseProcess | None = None
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """A port that stays free until it is used.
+
+    The system gives ports from 32768 on to any connection, so these may be gone by then; and tests run in several
+    processes, so each process takes its own below them.
+    """
+    own = 20000 + os.getpid() % 100 * 100  # neighbours have neighbouring numbers
+    for _ in range(100):
+        port = own + next(_PORTS) % 100
+        with socket.socket() as listener:
+            if listener.connect_ex(("127.0.0.1", port)):  # nobody listens
+                return port
+    raise OSError(f"no port from {own} to {own + 99} is free")
 
 
 def without_chance() -> None:
