@@ -33,6 +33,7 @@ LEARNED = ["method.prototypes=learned", "method.denominator=own_dataset"]
 ENCODER = "-encoder"  # behind a trial's name: of that pretraining the encoder alone is transferred
 SHARED = "-shared"  # behind a trial's name: classes of one name share their row in the classifiers
 SEVERAL = "-several"  # behind a trial's name: each class has several prototypes
+PIXELS = ["method.bank=none", "optim.lr=0.13"]
 RATES = (
     ("supervised", SUPERVISED, ("0.1", "0.2", "0.4")),
     ("multihead", ["method.objective=multihead", "optim.clip=5"], ("0.1", "0.2", "0.4")),
@@ -62,6 +63,9 @@ TRIALS: dict[str, list[str] | None] = {
     "imagenet-bank-0.13": ["init=imagenet", *BANK, "optim.lr=0.13"],
     # the same effort for all: the rate of the small preset, half of it and twice
     **{f"rate-{method}-{rate}": [*settings, f"optim.lr={rate}"] for method, settings, rates in RATES for rate in rates},
+    # pixels of the same image in the place of prototypes; the cross-entropy's share is the default, or less
+    "pixels-0.13": PIXELS,
+    "pixels-0.13-half-supervised": [*PIXELS, "method.supervised_share=0.5"],
     **{f"ours-0.13{ending}": [*LEARNED, "optim.lr=0.13"] for ending in (SHARED, SEVERAL)},
     f"supervised-0.2{SHARED}": [*SUPERVISED, "optim.lr=0.2"],
 }
