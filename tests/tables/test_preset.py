@@ -15,7 +15,8 @@ from mdpseg.tables.preset import SHIPPED, Preset, load_preset
 from tests.tables import tiny_preset
 
 BY_ID = {row.id: row for row in ROWS}
-GUIDE = Path(__file__).parents[2] / "docs" / "tables.md"
+ROOT = Path(__file__).parents[2]
+GUIDE = ROOT / "docs" / "tables.md"
 
 
 def paper(id, stage=-1):
@@ -164,3 +165,13 @@ def test_a_preset_knows_what_it_was_asked_by(tmp_path):
     assert load_preset("small").source == "small"
     path = tiny_preset.write(tmp_path)
     assert load_preset(str(path)).source == str(path)
+
+
+def test_the_preset_of_new_classes_shares_the_pretrainings_of_small():
+    rows = [row for row in ROWS if row.id in ("F1", "F2", "F3", "F4", "F12", "E3")]
+    here, small = (
+        {(cell.row, cell.seed): cell.start.key for cell in cells_of(rows, load_preset(name), [0, 10])}
+        for name in (str(ROOT / "benchmarks/new-classes.yaml"), "small")
+    )
+    assert here == small
+    assert len(here) == 12
