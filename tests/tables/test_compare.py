@@ -65,6 +65,14 @@ def test_only_some_seeds(measured):
     assert (by_target["VOC"], by_seed["1"]) == (["+0.00 (1)", "+2.00 (1)"], ["+0.00", "+4.00"])
 
 
+def test_seeds_of_the_only_target(measured):
+    only_voc = SMALL.model_copy(update={"targets": {"VOC": SMALL.targets["VOC"]}})
+    (row,), others = synthetic.rows("F4"), synthetic.rows("F1")
+    by_target, by_seed = tables_of(compare_rows(row, others, only_voc, measured))
+    assert set(by_target) == {"target", "VOC"}
+    assert [by_seed[seed][1] for seed in "012"] == ["+1.00", "+2.00", "+3.00"]
+
+
 def test_no_seed_in_common(measured):
     (row,) = synthetic.rows("F4")
     with pytest.raises(UserError, match="F4 and F2 have no measured seed in common"):

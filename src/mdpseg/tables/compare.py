@@ -33,7 +33,7 @@ def compare_rows(
         seeds: only these count; default: all.
 
     Returns:
-        Markdown: for each of the others a table by target, and the seeds' differences of the mean over targets.
+        Markdown: for each of the others a table by target, and one by seed of the mean over targets.
 
     Raises:
         UserError: the results are damaged, the preset lacks what a row needs, or a pair has no seed in common.
@@ -56,18 +56,19 @@ def _section(row: Row, other: Row, preset: Preset, found: Measured) -> str:
         for name, columns in groups.items()
         for when in WHENS
     }
-    if not any(differences.values()):
+    if not any(differences.values()):  # also where they have no target in common
         raise UserError(
             f"{row.id} and {other.id} have no measured seed in common; `mdpseg tables list` says how many each has."
         )
     for name in groups:
         lines.append([names[name], *(signed(estimate(list(differences[name, when].values()))) for when in WHENS)])
     text = f"## {row.id} less {other.id}\n\n{in_words([row, other])}\n\n{grid(lines)}"
-    of_mean = [differences.get((MEAN, when), {}) for when in WHENS]
-    if not any(of_mean):
+    *_, summary = groups  # the mean, or the only target
+    each = [differences[summary, when] for when in WHENS]
+    if not any(each) or (summary != MEAN and len(groups) > 1):
         return text
     by_seed = [
-        [str(seed), *(f"{each[seed]:+.2f}" if seed in each else "" for each in of_mean)]
-        for seed in sorted(set().union(*of_mean))
+        [str(seed), *(f"{values[seed]:+.2f}" if seed in values else "" for values in each)]
+        for seed in sorted(set().union(*each))
     ]
-    return f"{text}\nThe mean, seed by seed:\n\n{grid([['seed', *WHENS], *by_seed])}"
+    return f"{text}\nSeed by seed, {names[summary]}:\n\n{grid([['seed', *WHENS], *by_seed])}"
