@@ -35,7 +35,11 @@ GIVEN = {
     "atlas.md": {"RUN": "two", "RUN-2": "two", "RUN-3": "three", "runs/three-worlds": "three"},
     "downloads.md": {"www": "mirror"},
     "export.md": {"RUN": "two"},
-    "investigation.md": {"benchmarks/tables-small.csv": "results"},
+    "investigation.md": {
+        "benchmarks/tables-small.csv": "results",
+        "benchmarks/new-classes.csv": "results",
+        "benchmarks/new-classes.yaml": "results",
+    },
     "logging.md": {"runs/pretrain": "two"},
     "prototypes.md": {"RUN": "two"},
     "results.md": {"benchmarks/tables-small.csv": "results"},
@@ -228,7 +232,7 @@ def give(kind: str, place: Path, runs: dict[str, Path], monkeypatch: pytest.Monk
         published(monkeypatch, server, "voc2012")
         monkeypatch.setenv(MIRROR, server.url)
     elif kind == "results":
-        shutil.copy(ROOT / "benchmarks/tables-small.csv", place)
+        shutil.copy(ROOT / "benchmarks" / place.name, place)
     elif kind == "preset":
         tiny_preset.write(place.parent, network=tiny.FAST_NETWORK)
     elif kind == "dataset":
