@@ -50,17 +50,21 @@ def yaml_bomb(levels: int = 12) -> str:
     return "\n".join(lines)
 
 
+def png(header: bytes, data: bytes) -> bytes:
+    """A PNG whose checksums hold, whatever its header and its compressed pixels are."""
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
+    )
+
+
 def png_bomb(path: Path, side: int = 50_000) -> Path:
     """A grey PNG of side x side pixels, all zero: compressed a thousandfold."""
     packer = zlib.compressobj(9)
     row = bytes(side + 1)
     data = b"".join(packer.compress(row) for _ in range(200)) + packer.flush()
     header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    chunks = b"".join(
-        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-        for kind, content in ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
-    )
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+    path.write_bytes(png(header, data))
     return path
 
 

@@ -14,6 +14,7 @@ from mdpseg.data.raw_ids import ANY, RawIds
 from mdpseg.data.readers import Folder
 from mdpseg.data.readers.complaints import gather
 from mdpseg.errors import UserError
+from tests import hostile
 from tests.data.readers.files import write_image
 
 
@@ -64,12 +65,7 @@ def test_masks_of_more_bits_than_colors_have(tmp_path):
     for number in range(2):
         pixels = zlib.compress(b"\0" + bytes(6))  # one pixel of 3 x 16 bits
         header = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
-        chunks = [(b"IHDR", header), (b"IDAT", pixels), (b"IEND", b"")]
-        content = b"".join(
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-            for kind, data in chunks
-        )
-        (tmp_path / f"masks/00{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+        (tmp_path / f"masks/00{number}.png").write_bytes(hostile.png(header, pixels))
     with gather() as faults, pytest.raises(UserError, match=r"mine: none of 2 masks can be read: .*000\.png is 16-bit"):
         look_at(deep)
     assert len(faults) == 2

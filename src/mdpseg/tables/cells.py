@@ -89,6 +89,12 @@ def columns_of(row: Row, preset: Preset) -> list[str]:
     return [name for name, target in preset.targets.items() if target.always or name in asked]
 
 
+def shared_columns(row: Row, other: Row, preset: Preset) -> tuple[str, ...]:
+    """The targets that both rows are fine-tuned on."""
+    of_other = columns_of(other, preset)
+    return tuple(column for column in columns_of(row, preset) if column in of_other)
+
+
 def lacking(row: Row, preset: Preset) -> str:
     """What a preset lacks for a row, in words; empty where it has everything."""
     for stage in row.stages:

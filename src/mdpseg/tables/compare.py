@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mdpseg.errors import UserError
 from mdpseg.tables import results
-from mdpseg.tables.cells import columns_of
+from mdpseg.tables.cells import shared_columns
 from mdpseg.tables.grid import Row
 from mdpseg.tables.layout import MEAN, grid, in_words, measured_names, signed
 from mdpseg.tables.measured import WHENS, Measured, measured
@@ -44,9 +44,7 @@ def compare_rows(
 
 
 def _section(row: Row, other: Row, preset: Preset, found: Measured) -> str:
-    of_other = columns_of(other, preset)
-    groups: dict[str, tuple[str, ...]] = {}
-    groups |= {column: (column,) for column in columns_of(row, preset) if column in of_other}
+    groups: dict[str, tuple[str, ...]] = {column: (column,) for column in shared_columns(row, other, preset)}
     always = tuple(column for column in found.always if column in groups)
     if len(always) > 1:
         groups[MEAN] = always

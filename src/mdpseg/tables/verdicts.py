@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from mdpseg.tables.cells import columns_of
+from mdpseg.tables.cells import shared_columns
 from mdpseg.tables.conclusions import CLOSE, NOTHING, Comparison
 from mdpseg.tables.grid import ROWS
 from mdpseg.tables.measured import Measured
@@ -42,8 +42,7 @@ class Verdict:
 def judge(comparison: Comparison, measured: Measured, preset: Preset) -> Verdict:
     """Looks up both rows and compares them, seed by seed."""
     rows = {row.id: row for row in ROWS}
-    of_better, of_worse = (columns_of(rows[id], preset) for id in (comparison.better, comparison.worse))
-    columns = comparison.columns or tuple(column for column in of_better if column in of_worse)
+    columns = comparison.columns or shared_columns(rows[comparison.better], rows[comparison.worse], preset)
     difference = estimate(_differences(comparison, measured, columns))
     word = close(difference, CLOSE) if comparison.close else ahead(difference, comparison.times)
     if comparison.close and word == HOLDS:

@@ -9,6 +9,7 @@ from PIL import Image, ImageFile
 
 from mdpseg.data.readers.decode import read_colours, read_ids, read_image
 from mdpseg.errors import UserError
+from tests import hostile
 
 from .files import write_image, write_mask
 
@@ -125,10 +126,7 @@ def test_damaged_png_is_an_error_and_not_the_end_of_the_process(tmp_path, read, 
     else:  # checksums hold, the compressed stream does not
         data = zlib.compress(noise()[:, :, 0].tobytes())[:300] if damage == "short data" else b"\x78\x9crubbish rubbish"
         header = struct.pack(">IIBBBBB", 30, 20, 8, 0, 0, 0, 0)
-        content = b"\x89PNG\r\n\x1a\n" + b"".join(
-            struct.pack(">I", len(d)) + kind + d + struct.pack(">I", zlib.crc32(kind + d))
-            for kind, d in ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
-        )
+        content = hostile.png(header, data)
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"bad\.png is truncated or damaged .*re-copy or remove it"):
         read(path, "d")
