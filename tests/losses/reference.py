@@ -88,7 +88,7 @@ def pixel_to_region(embeddings, targets, regions, region_classes, temperature, d
     )
 
 
-def pixel_to_pixel(embeddings, targets, keys, temperature, weights=None):
+def pixel_to_pixel(embeddings, targets, keys, temperature, denominator=None, weights=None):
     terms = []
     _, _, height, width = embeddings.shape
     places = [(row, column) for row in range(height) for column in range(width)]
@@ -99,7 +99,7 @@ def pixel_to_pixel(embeddings, targets, keys, temperature, weights=None):
         own_weights = None if weights is None else torch.tensor([weights[b, r, c].item() for r, c in places])
         queries = torch.stack([embeddings[b, :, r, c] for r, c in places])
         own_keys = torch.stack([keys[b, :, r, c] for r, c in places])
-        terms += contrast_terms(queries, labels, own_keys, labels, temperature, weights=own_weights)
+        terms += contrast_terms(queries, labels, own_keys, labels, temperature, denominator, own_weights)
     return weighted_average(terms)
 
 

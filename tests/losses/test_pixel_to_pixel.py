@@ -62,6 +62,20 @@ def test_weights(weights):
     assert_matches(pixel_to_pixel, reference.pixel_to_pixel, inputs, weights=weights, **settings)
 
 
+@pytest.mark.parametrize("kind", ["nothing", "the first class only", "neighbours"])
+@pytest.mark.parametrize("name", ["random", "one image ignored", "one class in each image"])
+def test_denominator(name, kind):
+    inputs, settings = case(name)
+    denominator = torch.zeros(K, K, dtype=torch.bool)
+    if kind == "the first class only":
+        denominator[:, 0] = True
+    elif kind == "neighbours":  # not one row like another
+        denominator[torch.arange(K), (torch.arange(K) + 1) % K] = True
+    settings |= {"denominator": denominator, "weights": torch.linspace(0.1, 1, B * H * W).view(B, H, W)}
+    value = assert_matches(pixel_to_pixel, reference.pixel_to_pixel, inputs, **settings)
+    assert (value == 0) == (kind == "nothing" or name == "one class in each image")
+
+
 @pytest.mark.parametrize("entries", [1, 5 * H * W])
 @pytest.mark.parametrize("name", ["random", "one image ignored"])
 def test_chunks(monkeypatch, name, entries):

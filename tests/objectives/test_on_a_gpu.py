@@ -79,6 +79,7 @@ def test_steps_are_those_of_the_cpu(method):
         (4, {"prototypes": "bank", "denominator": "no_lookalikes", "bank_size": 12}),
         (5, {"prototypes": "bank", "denominator": "no_lookalikes", "bank_policy": "per_class", "bank_size": 12}),
         (6, {"bank": "region", "bank_size": 12}),
+        (4, {"bank": "none", "momentum": 0.9}),
     ],
     ids=str,
 )

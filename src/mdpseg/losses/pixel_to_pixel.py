@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
-from mdpseg.losses.pixel_to_region import contrast_sum
-from mdpseg.losses.reduction import weighted_mean
+from mdpseg.batch import on_device_of
+from mdpseg.losses.groups import denominators_of, split_by_rows
+from mdpseg.losses.pixel_to_region import contrast_with
+from mdpseg.losses.reduction import pixel_weights, weighted_mean
+from mdpseg.losses.streamed import Group, streamed_sum
 
 
 def pixel_to_pixel(
@@ -32,21 +37,48 @@ def pixel_to_pixel(
     Returns:
         A float32 scalar.
     """
-    if len(embeddings) == 0:
-        return weighted_mean(
-            embeddings.float().sum(), embeddings.new_zeros(0, dtype=torch.float32)
-        )  # 0, with a gradient path
-    totals, counts = [], []
-    for i in range(len(embeddings)):
-        total, weight = contrast_sum(
-            embeddings[i].flatten(1).T,
-            targets[i].flatten(),
-            keys[i].flatten(1).T,
-            targets[i].flatten(),
-            temperature,
-            denominator=denominator,
-            weights=None if weights is None else weights[i].flatten(),
-        )
-        totals.append(total)
-        counts.append(weight)
-    return weighted_mean(torch.stack(totals).sum(), torch.cat(counts))
+    classes = targets.flatten()  # [B H W]
+    groups = [
+        Group(pixels, columns, contrast_with(classes, classes[columns]))
+        for pixels, columns in _pixels_by_image(targets.flatten(1), denominator)
+    ]
+    counted = classes >= 0 if denominator is None else (classes >= 0) & (classes < len(denominator))
+    w = pixel_weights(None if weights is None else weights.flatten(), classes)
+    total = streamed_sum(_rows(embeddings), _rows(keys), groups, w, temperature)
+    return weighted_mean(total, w.where(counted, 0))
+
+
+def _rows(maps: Tensor) -> Tensor:
+    """[B, D, H, W] as [B H W, D]; a view where ``maps`` is channels_last."""
+    return maps.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def _pixels_by_image(targets: Tensor, denominator: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
+    """The labelled pixels of each image [n] and their positives and negatives [m], both in order of class.
+
+    How many pixels of a class an image has is asked of a GPU for all images at once.
+
+    Args:
+        targets: int64 [B, P].
+        denominator: bool [K, K] or None.
+
+    Yields:
+        Numbers int64 among the B P pixels.
+    """
+    ordered, order = targets.sort(dim=1, stable=True)  # what is not labelled comes first
+    order += torch.arange(len(order), device=order.device)[:, None] * order.shape[1]
+    if denominator is None:
+        for image, count in zip(order, (targets >= 0).sum(1).tolist(), strict=True):
+            if count:
+                labelled = image[len(image) - count :]
+                yield labelled, labelled
+        return
+    denominator = denominator.cpu()
+    borders = torch.arange(len(denominator) + 1, device=targets.device).expand(len(targets), -1).contiguous()
+    for image, ends in zip(order, torch.searchsorted(ordered, borders).cpu(), strict=True):
+        sizes = ends.diff()
+        classes = sizes.nonzero()[:, 0]
+        labelled, sizes = image[int(ends[0]) : int(ends[-1])], sizes[classes]
+        inside = denominators_of(denominator, classes)[:, classes.repeat_interleave(sizes)]  # [C, n]
+        for pixels, columns in split_by_rows(labelled, sizes.tolist(), inside):
+            yield pixels, labelled[on_device_of(labelled, columns)]

@@ -37,23 +37,6 @@ def pixel_to_region(
     Returns:
         A float32 scalar.
     """
-    total, weight = contrast_sum(
-        embeddings, targets, regions, region_classes, temperature, denominator=denominator, weights=weights
-    )
-    return weighted_mean(total, weight)
-
-
-def contrast_sum(
-    embeddings: Tensor,
-    targets: Tensor,
-    regions: Tensor,
-    region_classes: Tensor,
-    temperature: float,
-    *,
-    denominator: Tensor | None = None,
-    weights: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """The weighted sum of :func:`pixel_to_region`'s terms, a scalar; and each pixel's weight in it [N]."""
     filled = (region_classes >= 0).nonzero()[:, 0]
     order = filled[region_classes[filled].argsort(stable=True)]  # [M]: regions of a class stand side by side
     held = region_classes[order]
@@ -63,11 +46,11 @@ def contrast_sum(
     else:
         counted.fill_(False)
     groups = [
-        Group(part, columns, _contrast(targets, region_classes[columns]))
+        Group(part, columns, contrast_with(targets, region_classes[columns]))
         for part, columns in _pixels_by_columns(targets, counted, order, held, denominator)
     ]
     w = pixel_weights(weights, targets)
-    return streamed_sum(embeddings, regions, groups, w, temperature), w.where(counted, 0)
+    return weighted_mean(streamed_sum(embeddings, regions, groups, w, temperature), w.where(counted, 0))
 
 
 def _pixels_by_columns(
@@ -90,8 +73,11 @@ def _pixels_by_columns(
     return [(part, order[on_device_of(order, columns)]) for part, columns in split_by_rows(pixels, sizes, inside)]
 
 
-def _contrast(targets: Tensor, column_classes: Tensor) -> Step:
-    """The step for pixels in order of class, against regions whose classes int64 [m] are in order, too."""
+def contrast_with(targets: Tensor, column_classes: Tensor) -> Step:
+    """The contrast of pixels in order of class with regions whose classes int64 [m] are in order, too.
+
+    Each pixel must have a positive among them; ``targets`` are the classes of all pixels, int64 [N].
+    """
 
     def step(logits: Tensor, room: Tensor, pixels: Tensor) -> Terms:
         classes = targets[pixels]  # [n]
