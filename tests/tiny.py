@@ -144,12 +144,28 @@ class TinyNetwork(SegmentationNetwork):
     def __init__(self, embedding_dim: int = 8) -> None:
         nn.Module.__init__(self)
         self.config = NetworkConfig(embedding_dim=embedding_dim)
-        self.encoder = nn.Sequential(nn.Conv2d(3, 12, 4, stride=4), nn.BatchNorm2d(12), nn.ReLU())
-        self.decoder = nn.Conv2d(12, 12, 1)
+        self.encoder = TinyEncoder(nn.Conv2d(3, 12, 4, stride=4), nn.BatchNorm2d(12), nn.ReLU())
+        self.decoder = TinyDecoder(12, 12, 1)
         self.feature_channels = 12
         self.head: nn.Module = nn.Identity()
         self.register_buffer("mean", torch.full((1, 3, 1, 1), 0.5))
         self.register_buffer("std", torch.full((1, 3, 1, 1), 0.5))
+
+
+class TinyEncoder(nn.Sequential):
+    """Its maps are the images and what its layers make of them."""
+
+    out_channels = (3, 12)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return [images, super().forward(images)]
+
+
+class TinyDecoder(nn.Conv2d):
+    """Of the last of the encoder's maps."""
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        return super().forward(maps[-1])
 
 
 def batch(

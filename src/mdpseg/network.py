@@ -107,6 +107,10 @@ class SegmentationNetwork(nn.Module):
             UserError: the encoder is made for one size alone, and it is not this one; or the decoder takes no image
                 as small as this.
         """
+        return self.decode(self.encode(images))
+
+    def encode(self, images: Tensor) -> list[Tensor]:
+        """The encoder's maps of images, see :meth:`features`, from the largest to the smallest."""
         least = LEAST_SIDE.get(self.config.decoder, 0)
         if min(images.shape[-2:]) < least:
             raise UserError(
@@ -116,7 +120,7 @@ class SegmentationNetwork(nn.Module):
         # in place: one allocation instead of three
         pixels = images.to(torch.float32, copy=True).sub_(255 * self.mean).div_(255 * self.std)
         try:
-            maps = self.encoder(pixels)
+            maps: list[Tensor] = self.encoder(pixels)
         except (AssertionError, RuntimeError) as error:
             side = encoders.traits(self.config.encoder.removeprefix("tu-")).fixed
             if not side or images.shape[-2:] == (side, side):
@@ -125,6 +129,10 @@ class SegmentationNetwork(nn.Module):
                 f"Encoder {self.config.encoder} is made for {side} x {side} pixels and did not take {images.shape[-2]} "
                 f"x {images.shape[-1]}; set augment.crop={side} (and eval.window={side}), or choose another encoder."
             ) from error
+        return maps
+
+    def decode(self, maps: list[Tensor]) -> Tensor:
+        """Decoder features [B, C, h, w] of the encoder's maps, of which the first are the images themselves."""
         try:
             features: Tensor = self.decoder(maps)
         except RuntimeError as error:
@@ -132,7 +140,7 @@ class SegmentationNetwork(nn.Module):
                 raise
             raise UserError(
                 f"Decoder {self.config.decoder} pools its maps in a way that MPS has for few sizes only, and not for "
-                f"an image of {images.shape[-2]} x {images.shape[-1]}; set device=cpu, or choose another decoder."
+                f"an image of {maps[0].shape[-2]} x {maps[0].shape[-1]}; set device=cpu, or choose another decoder."
             ) from error
         if maps[-1].is_contiguous(memory_format=torch.channels_last):  # some decoders' sums forget it
             features = features.contiguous(memory_format=torch.channels_last)

@@ -55,6 +55,7 @@ METHODS = {
     "published": {"scheme": "mdp-paper", "momentum": 0.99, "bank_size": 64},
     "regions": {"bank": "region", "bank_size": 64, "momentum": 0.99},
     "multihead": {"objective": "multihead"},
+    "auxiliary": {"auxiliary_weight": 0.4},
     "mined": {},
 }
 

@@ -94,7 +94,7 @@ def test_a_replay_gives_the_same_bits(method, tmp_path, monkeypatch):
 
 def test_a_gradient_alone_does_not_reach_the_weights(tmp_path, monkeypatch):
     out = tmp_path / "run"
-    forward = SegmentationNetwork.features
+    forward = SegmentationNetwork.decode
 
     class Breaks(torch.autograd.Function):
         @staticmethod
@@ -107,12 +107,12 @@ def test_a_gradient_alone_does_not_reach_the_weights(tmp_path, monkeypatch):
 
     steps = []
 
-    def features(network, images):
+    def decode(network, maps):
         steps.append(1)
-        maps = forward(network, images)
-        return Breaks.apply(maps) if len(steps) == 3 else maps
+        features = forward(network, maps)
+        return Breaks.apply(features) if len(steps) == 3 else features
 
-    monkeypatch.setattr(SegmentationNetwork, "features", features)
+    monkeypatch.setattr(SegmentationNetwork, "decode", decode)
     with pytest.raises(UserError, match="at step 3"):
         mdpseg.pretrain(pretraining(out, method={"momentum": 0.0}, checkpoint_every=2))
     state = torch.load(out / "last.ckpt", weights_only=True)

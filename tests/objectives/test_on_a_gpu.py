@@ -23,6 +23,8 @@ METHODS = [
     {"sparse_coding": "no_push"},
     {"objective": "supervised"},
     {"objective": "multihead"},
+    {"auxiliary_weight": 0.4},
+    {"objective": "supervised", "auxiliary_weight": 0.4},
     {"objective": "finetune"},
 ]
 

@@ -47,8 +47,9 @@ def test_settings_of_the_contrast_do_not_touch_rows_without_one():
     methods = tiny_preset.content()["methods"]
     methods["supervised"] = {"method": {"objective": "supervised", "temperature": 0.5, "bank_size": 7}}
     assert key("B1", methods=methods) == key("B1")
-    methods["supervised"] = {"method": {"objective": "supervised", "mixing": "off"}}
-    assert key("B1", methods=methods) != key("B1")
+    for setting in ({"mixing": "off"}, {"auxiliary_weight": 0.4}):
+        methods["supervised"] = {"method": {"objective": "supervised", **setting}}
+        assert key("B1", methods=methods) != key("B1")
 
 
 def test_a_method_may_be_set_apart_for_imagenet_weights():

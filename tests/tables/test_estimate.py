@@ -90,6 +90,7 @@ def test_kinds_of_steps():
     assert len(kinds("A2", "A4", "A5", "B4", "D4", "F10")) == 1
     assert len(kinds("B1", "B3", "E5", "F1", "F19")) == 1
     assert len(kinds("C1", "C2", "C3", "C4", "D3", "D5", "E2", "E10", "E13", "F1", "F4", "F15")) == 12
+    assert len(kinds("F1", "F4", "F21", "F22")) == 4
 
 
 def test_measured_seconds_go_before_flops(monkeypatch):

@@ -74,6 +74,11 @@ class MethodConfig(Settings):
         0.75,
         description="Loss = share x union cross-entropy on decoder features + (1 - share) x contrast (ours; P: 0).",
     )
+    auxiliary_weight: Annotated[float, Field(ge=0)] = Field(
+        0.0,
+        description="Weight of the loss on each of the encoder's last three maps (strides 8, 16, 32 in most), beside 1 "
+        "on the decoder's features: contrast with the same prototypes, or a baseline's own loss (ours).",
+    )
     mixing: Literal["off", "region", "pixel", "both"] = Field("region", description="Cross-image mixing (P: both).")
     mixing_probability: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="Of each kind, an image (ours).")
     catch_all_as: Literal["class", "ignore", "private"] = Field(

@@ -25,6 +25,6 @@ def pretraining_objective(
         case "mdp":
             return MDP(network, label_space, config, unlabelled=unlabelled)
         case "supervised":
-            return UnionSupervised(network, label_space)
+            return UnionSupervised(network, label_space, config.auxiliary_weight)
         case "multihead":
-            return MultiHead(network, label_space)
+            return MultiHead(network, label_space, config.auxiliary_weight)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,7 +16,8 @@ from mdpseg.label_space import LabelSpace
 from mdpseg.losses import pixel_to_pixel, pixel_to_prototype, pixel_to_region, sparse_coding
 from mdpseg.losses.contrast_and_pull import contrast_and_pull
 from mdpseg.losses.pixel_to_prototype import drop_lookalikes
-from mdpseg.network import Classifier, SegmentationNetwork, momentum_copy, update_momentum
+from mdpseg.network import Classifier, Projection, SegmentationNetwork, momentum_copy, update_momentum
+from mdpseg.objectives.auxiliary import AuxiliaryHeads
 from mdpseg.objectives.pixels import labelled_maps, pixel_rows, twice_if_blended, with_targets_at
 from mdpseg.objectives.pseudo_labels import mine_labels
 from mdpseg.objectives.supervised import supervised_loss
@@ -49,6 +52,9 @@ class MDP(nn.Module):
         self.learned = nn.Parameter(F.normalize(torch.randn(classes, dim), dim=1)) if learns else None
         self.bank = None if only_learns else RegionBank(config.bank_size, dim, classes, config.bank_policy)
         self.classifier = Classifier(network.feature_channels, classes) if config.supervised_share else None
+        self.auxiliary = AuxiliaryHeads(
+            network, lambda channels: Projection(channels, dim, "linear"), config.auxiliary_weight
+        )
         self.register_buffer("seen", torch.zeros(classes, dtype=torch.bool))  # whether a class had a pixel so far
         self.register_buffer("denominator", label_space.denominator(config.denominator), persistent=False)
         self.register_buffer("not_private", label_space.denominator("all"), persistent=False)
@@ -56,17 +62,18 @@ class MDP(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The loss of a mixed batch, and its parts."""
-        features = self.network.features(batch.images)  # [B, C, h, w]
+        maps = self.network.encode(batch.images)
+        features = self.network.decode(maps)  # [B, C, h, w]
         embeddings = self.network.head(features)  # [B, D, h, w]
         keys = self._keys(batch.images, embeddings)
-        batch = with_targets_at(batch, (embeddings.shape[2], embeddings.shape[3]))
+        whole, batch = batch, with_targets_at(batch, (embeddings.shape[2], embeddings.shape[3]))
         self._take_in(keys, batch)
         losses = self._contrast(batch, embeddings, keys)
         if self.classifier is not None:
             supervised = supervised_loss(batch, features, self.classifier, self.label_space)
             losses["supervised"] = supervised.detach()
             losses["loss"] = torch.lerp(losses["loss"], supervised, self.config.supervised_share)
-        return losses
+        return self.auxiliary.added(losses, maps, partial(self._contrast_in_encoder, whole))
 
     def _contrast(self, batch: Batch, embeddings: Tensor, keys: Tensor) -> dict[str, Tensor]:
         """The contrastive loss and its parts, as the bank's kind and sparse coding say."""
@@ -110,6 +117,17 @@ class MDP(nn.Module):
         if pulled:
             parts["pull"] = pull.detach()
         return {"loss": loss, **parts}
+
+    def _contrast_in_encoder(self, batch: Batch, encoder_map: Tensor, head: nn.Module) -> Tensor:
+        """Pixel-to-prototype, whatever the contrast on the decoder's features is; without sparse coding."""
+        embeddings, targets, weights = labelled_maps(batch, head(encoder_map))
+        prototypes, known = self.prototypes()
+        present = known if self.learned is None else torch.ones_like(known)
+        pixels, tau = (pixel_rows(embeddings), targets.flatten()), self.config.temperature
+        denominator = self._denominator(prototypes, present)
+        return pixel_to_prototype(
+            *(*pixels, prototypes, present, tau), denominator=denominator, weights=weights.flatten()
+        )
 
     @torch.no_grad()
     def _keys(self, images: Tensor, embeddings: Tensor) -> Tensor:

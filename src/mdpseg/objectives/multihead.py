@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -9,8 +11,9 @@ from mdpseg import ranks
 from mdpseg.batch import Batch
 from mdpseg.label_space import LabelSpace
 from mdpseg.losses.union_classification import union_classification
-from mdpseg.network import SegmentationNetwork
+from mdpseg.network import Classifier, SegmentationNetwork
 from mdpseg.objectives.pixels import labelled_maps, pixel_rows
+from mdpseg.objectives.supervised import auxiliary_classifiers
 
 
 class MultiHead(nn.Module):
@@ -23,20 +26,27 @@ class MultiHead(nn.Module):
     Args:
         network: encoder and decoder; gets the heads.
         label_space: the K classes.
+        auxiliary_weight: of the same loss on each of the encoder's last maps.
     """
 
     dataset_of_class: Tensor
 
-    def __init__(self, network: SegmentationNetwork, label_space: LabelSpace) -> None:
+    def __init__(self, network: SegmentationNetwork, label_space: LabelSpace, auxiliary_weight: float = 0.0) -> None:
         super().__init__()
         network.set_classifier(label_space.num_classes)
         self.network, self.label_space = network, label_space
+        self.auxiliary = auxiliary_classifiers(network, label_space, auxiliary_weight)
         self.register_buffer("dataset_of_class", label_space.dataset_of_class(), persistent=False)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """The loss of a mixed batch."""
-        classifier = self.network.classifier
-        maps, targets, weights = labelled_maps(batch, classifier.normalised(self.network.features(batch.images)))
+        """The loss of a mixed batch, and its parts."""
+        maps = self.network.encode(batch.images)
+        loss_of = partial(self._loss, batch)
+        losses = {"loss": loss_of(self.network.decode(maps), self.network.classifier)}
+        return self.auxiliary.added(losses, maps, loss_of)
+
+    def _loss(self, batch: Batch, features: Tensor, classifier: Classifier) -> Tensor:
+        maps, targets, weights = labelled_maps(batch, classifier.normalised(features))
         targets = targets.flatten()
         dataset = self.dataset_of_class[targets.clamp_min(0)].where(targets >= 0, -1)
         mass = torch.zeros(len(self.label_space.datasets), device=targets.device)
@@ -44,7 +54,7 @@ class MultiHead(nn.Module):
         mass = ranks.summed(mass)
         balanced = weights.flatten() / mass[dataset].clamp_min(1e-6)  # each dataset's pixels weigh 1 together
         rows = pixel_rows(maps)
-        return {"loss": union_classification(rows, *classifier.rows, targets, self.label_space, weights=balanced)}
+        return union_classification(rows, *classifier.rows, targets, self.label_space, weights=balanced)
 
     def after_step(self) -> None:
         """Nothing follows the network here."""

@@ -25,7 +25,7 @@ _NOT_HASHED = WITHOUT_EFFECT | {"init", "merge", "compile", "on_bad_file"}
 _PULL = "the pull leaves prototypes alone"
 
 # The settings of the method that also count where nothing is contrasted.
-_WITHOUT_CONTRAST = ("objective", "mixing", "mixing_probability", "catch_all_as")
+_WITHOUT_CONTRAST = ("objective", "mixing", "mixing_probability", "catch_all_as", "auxiliary_weight")
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,16 @@ BEYOND = (
         "So it does when all pretrain five times as long.",
         _both(("F11", "F9"), ("F11", "F10")),
     ),
+    Conclusion(
+        "F-v",
+        "Losses on the encoder's maps as well bring something, to our setting and to the supervised baseline.",
+        _both(("F21", "F4"), ("F22", "F1")),
+    ),
+    Conclusion(
+        "F-vi",
+        "With them our setting beats the supervised and the multi-head baseline, and the supervised one with them.",
+        _both(("F21", "F1"), ("F21", "F2"), ("F21", "F22")),
+    ),
 )
 
 # Our setting over itself with one part taken back: ahead where that part brings something.

@@ -61,8 +61,8 @@ def step_kind(config: PretrainConfig | FinetuneConfig) -> str:
     method = config.method.model_dump(mode="json", exclude=_NO_WORK)
     blends = method.pop("mixing") in ("pixel", "both")
     if method["objective"] != "mdp":
-        return json.dumps([method["objective"], blends])
-    switches = {name: bool(method.pop(name)) for name in ("momentum", "supervised_share")}
+        return json.dumps([method["objective"], blends, bool(method["auxiliary_weight"])])
+    switches = {name: bool(method.pop(name)) for name in ("momentum", "supervised_share", "auxiliary_weight")}
     mines = any(dataset.unlabelled for dataset in config.datasets)
     return json.dumps([method, switches, blends, mines], sort_keys=True)
 

@@ -157,6 +157,9 @@ ROWS: tuple[Row, ...] = (
     _one("F17", "ours without mixing", _TWO, "mdp", mixing="off"),
     _one("F18", "ours with sparse coding", _TWO, "mdp", sparse_coding="pull"),
     _one("F19", "supervised union cross-entropy without mixing", _TWO, "supervised", mixing="off"),
+    # What auxiliary heads bring to ours, and to the baseline.
+    _one("F21", "ours with losses on the encoder's maps", _TWO, "mdp", auxiliary_weight=0.4),
+    _one("F22", "supervised, with losses on the encoder's maps", _TWO, "supervised", auxiliary_weight=0.4),
 )
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import cache
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -127,6 +129,7 @@ class _Body:
     forward_flops: float
     kept: float
     weights: int
+    maps: tuple[tuple[int, int], ...]  # channels and stride of each of the encoder's
     channels: int
     stride: int
 
@@ -148,7 +151,8 @@ def _probe_body(config: str) -> _Body:
     pixels = _SMALL * _CROP**2
     with FlopCounterMode(display=False) as flops:
         with LiveBytes() as live:
-            features = network.features(images)
+            maps = network.encode(images)
+            features = network.decode(maps)
         forward, kept = flops.get_total_flops(), live.now
         features.sum().backward()  # type: ignore[no-untyped-call]
     return _Body(
@@ -156,29 +160,36 @@ def _probe_body(config: str) -> _Body:
         forward_flops=forward / pixels,
         kept=kept / pixels,
         weights=sum(tensor.nbytes for tensor in network.parameters()),
+        maps=tuple((one.shape[1], _CROP // one.shape[2]) for one in maps),
         channels=features.shape[1],
         stride=_CROP // features.shape[2],
     )
 
 
 class _Bodiless(SegmentationNetwork):
-    """A network whose decoder's features are given."""
+    """A network whose encoder's maps and decoder's features are given."""
 
-    def __init__(self, config: NetworkConfig, features: Tensor) -> None:
+    def __init__(self, config: NetworkConfig, maps: list[Tensor], features: Tensor) -> None:
         nn.Module.__init__(self)
-        self.config, self.feature_channels, self.given = config, features.shape[1], features
+        self.config, self.feature_channels, self.maps, self.given = config, features.shape[1], maps, features
+        self.encoder: Any = SimpleNamespace(out_channels=[one.shape[1] for one in maps])
         self.head: nn.Module = nn.Identity()
 
-    def features(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor) -> list[Tensor]:
+        return self.maps
+
+    def decode(self, maps: list[Tensor]) -> Tensor:
         return self.given
 
 
 def _probe_rest(
     config: PretrainConfig | FinetuneConfig, network: NetworkConfig, label_space: LabelSpace, body: _Body, count: int
 ) -> _Rest:
-    side = config.augment.crop // body.stride
-    features = torch.randn(count, body.channels, side, side, requires_grad=True)
-    objective = make_objective(config, _Bodiless(network, features), label_space)
+    *maps, features = (
+        torch.randn(count, channels, config.augment.crop // stride, config.augment.crop // stride, requires_grad=True)
+        for channels, stride in (*body.maps, (body.channels, body.stride))
+    )
+    objective = make_objective(config, _Bodiless(network, maps, features), label_space)
     batch = random_batch(config, label_space, count, config.augment.crop)
     with FlopCounterMode(display=False) as flops, LiveBytes() as live:
         objective(batch)["loss"].backward()
