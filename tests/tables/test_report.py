@@ -30,7 +30,9 @@ def test_the_investigation_sums_up_with_the_verdicts_of_the_results():
 
     results = verdicts("results.md", r"^\| ([1-6][ab]?|F-\w+) \| [^|]* \| \*\*(not measured|[a-z]+(?: not)?)[ *]")
     assert len(results) == len(CONCLUSIONS) + len(BEYOND)
-    assert verdicts("investigation.md", r"^\| ([1-6][ab]?|F-\w+): [^|]* \| (not measured|[a-z]+(?: not)?) \|") == results
+    assert (
+        verdicts("investigation.md", r"^\| ([1-6][ab]?|F-\w+): [^|]* \| (not measured|[a-z]+(?: not)?) \|") == results
+    )
 
 
 @pytest.fixture(scope="module")
