@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
 
 PROTOTYPES = 4  # of a class, where it has several
 SHARPNESS, ROUNDS = 0.05, 3  # of Sinkhorn's assignment, as in arXiv 2203.15102
-ENCODER_SHARE = 0.4  # of the loss on each of the encoder's maps, beside 1 on the decoder's
 
 
 def centred_projections() -> AbstractContextManager[object]:
@@ -108,61 +106,6 @@ def several_prototypes() -> AbstractContextManager[object]:
     for name, change in changes.items():
         patches.enter_context(patch.object(mdp.MDP, name, change))
     return patches
-
-
-def losses_in_the_encoder() -> AbstractContextManager[object]:
-    """While it lasts, the encoder's maps at strides 8, 16 and 32 have the objective's loss, too, each its own head.
-
-    The contrast's heads project linearly, and share the prototypes; the cross-entropy's are classifiers.
-    """
-    import torch
-    from torch import nn
-
-    from mdpseg.losses import pixel_to_prototype
-    from mdpseg.network import Classifier, Projection
-    from mdpseg.objectives.mdp import MDP
-    from mdpseg.objectives.pixels import labelled_maps, pixel_rows
-    from mdpseg.objectives.supervised import UnionSupervised, supervised_loss
-
-    def contrast(self: MDP, batch: Batch, maps: Tensor, head: nn.Module) -> Tensor:
-        embeddings, targets, weights = labelled_maps(batch, head(maps))
-        prototypes, known = self.prototypes()
-        pixels, there, tau = pixel_rows(embeddings), torch.ones_like(known), self.config.temperature
-        more = {"denominator": self.denominator, "weights": weights.flatten()}
-        return pixel_to_prototype(pixels, targets.flatten(), prototypes, there, tau, **more)
-
-    def cross_entropy(self: UnionSupervised, batch: Batch, maps: Tensor, head: Classifier) -> Tensor:
-        return supervised_loss(batch, maps, head, self.label_space)
-
-    patches = ExitStack()
-    for objective, loss_of, head_of in (
-        (MDP, contrast, lambda self, channels: Projection(channels, self.network.embedding_dim, "linear")),
-        (UnionSupervised, cross_entropy, lambda self, channels: Classifier(channels, self.label_space.num_classes)),
-    ):
-        changes = _on_encoder_maps(objective, loss_of, head_of)
-        for name, change in changes.items():
-            patches.enter_context(patch.object(objective, name, change))
-    return patches
-
-
-def _on_encoder_maps(objective: Any, loss_of: Callable[..., Tensor], head_of: Callable[..., Any]) -> dict[str, Any]:
-    """What an objective's methods are replaced by, so that the encoder's last three maps have a loss as well."""
-    from torch import nn
-
-    init, forward = objective.__init__, objective.forward
-
-    def with_heads(self: Any, *args: Any, **more: Any) -> None:
-        init(self, *args, **more)
-        self.heads = nn.ModuleList(head_of(self, channels) for channels in self.network.encoder.out_channels[-3:])
-        self.network.encoder.register_forward_hook(lambda encoder, images, maps: self.__dict__.update(maps=maps[-3:]))
-
-    def at_all_depths(self: Any, batch: Batch) -> dict[str, Tensor]:
-        losses = forward(self, batch)
-        for maps, head in zip(self.__dict__.pop("maps"), self.heads, strict=True):
-            losses["loss"] = losses["loss"] + ENCODER_SHARE * loss_of(self, batch, maps, head)
-        return losses
-
-    return {"__init__": with_heads, "forward": at_all_depths}
 
 
 def equal_parts(similarity: Tensor, classes: Tensor, counts: Tensor) -> Tensor:

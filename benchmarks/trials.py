@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from unittest.mock import patch
 
-from trial_changes import centred_projections, losses_in_the_encoder, several_prototypes, shared_rows
+from trial_changes import centred_projections, several_prototypes, shared_rows
 
 HERE = Path(__file__).parent
 RESULTS, RUNS, DATA = HERE / "trials.csv", HERE.parent / "runs/trials", HERE.parent.parent / "shared/data"
@@ -33,7 +33,7 @@ LEARNED = ["method.prototypes=learned", "method.denominator=own_dataset"]
 ENCODER = "-encoder"  # behind a trial's name: of that pretraining the encoder alone is transferred
 SHARED = "-shared"  # behind a trial's name: classes of one name share their row in the classifiers
 SEVERAL = "-several"  # behind a trial's name: each class has several prototypes
-DEEP = "-deep"  # behind a trial's name: the encoder's maps have a loss, too
+DEEP = "method.auxiliary_weight=0.4"
 PIXELS = ["method.bank=none", "optim.lr=0.13"]
 RATES = (
     ("supervised", SUPERVISED, ("0.1", "0.2", "0.4")),
@@ -67,8 +67,11 @@ TRIALS: dict[str, list[str] | None] = {
     # pixels of the same image in the place of prototypes; the cross-entropy's share is the default, or less
     "pixels-0.13": PIXELS,
     "pixels-0.13-half-supervised": [*PIXELS, "method.supervised_share=0.5"],
-    **{f"ours-0.13{ending}": [*LEARNED, "optim.lr=0.13"] for ending in (SHARED, SEVERAL, DEEP)},
-    **{f"supervised-0.2{ending}": [*SUPERVISED, "optim.lr=0.2"] for ending in (SHARED, DEEP)},
+    **{f"ours-0.13{ending}": [*LEARNED, "optim.lr=0.13"] for ending in (SHARED, SEVERAL)},
+    f"supervised-0.2{SHARED}": [*SUPERVISED, "optim.lr=0.2"],
+    # losses on the encoder's maps as well
+    "ours-0.13-deep": [*LEARNED, "optim.lr=0.13", DEEP],
+    "supervised-0.2-deep": [*SUPERVISED, "optim.lr=0.2", DEEP],
 }
 
 
@@ -204,12 +207,7 @@ def main() -> None:
     if unknown := set(arguments.trials) - set(TRIALS):
         parser.error(f"no trial {unknown.pop()}; there are {', '.join(TRIALS)}")
     for trial in arguments.trials:
-        changes = {
-            "-centred": centred_projections,
-            SHARED: shared_rows,
-            SEVERAL: several_prototypes,
-            DEEP: losses_in_the_encoder,
-        }
+        changes = {"-centred": centred_projections, SHARED: shared_rows, SEVERAL: several_prototypes}
         with next((change() for ending, change in changes.items() if trial.endswith(ending)), nullcontext()):
             judge(trial, arguments)
     if arguments.show:
