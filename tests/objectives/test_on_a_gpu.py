@@ -82,6 +82,8 @@ def test_steps_are_those_of_the_cpu(method):
         (5, {"prototypes": "bank", "denominator": "no_lookalikes", "bank_policy": "per_class", "bank_size": 12}),
         (6, {"bank": "region", "bank_size": 12}),
         (4, {"bank": "none", "momentum": 0.9}),
+        (7, {"auxiliary_weight": 0.4}),  # two more for each map, of which the tiny network has two
+        (3, {"objective": "supervised", "auxiliary_weight": 0.4}),
     ],
     ids=str,
 )
