@@ -69,9 +69,9 @@ TRIALS: dict[str, list[str] | None] = {
     "pixels-0.13-half-supervised": [*PIXELS, "method.supervised_share=0.5"],
     **{f"ours-0.13{ending}": [*LEARNED, "optim.lr=0.13"] for ending in (SHARED, SEVERAL)},
     f"supervised-0.2{SHARED}": [*SUPERVISED, "optim.lr=0.2"],
-    # losses on the encoder's maps as well
-    "ours-0.13-deep": [*LEARNED, "optim.lr=0.13", DEEP],
-    "supervised-0.2-deep": [*SUPERVISED, "optim.lr=0.2", DEEP],
+    # losses on the encoder's maps as well: at the rates of the small preset, and at half of them
+    **{f"ours-{rate}-deep": [*LEARNED, f"optim.lr={rate}", DEEP] for rate in ("0.065", "0.13")},
+    **{f"supervised-{rate}-deep": [*SUPERVISED, f"optim.lr={rate}", DEEP] for rate in ("0.1", "0.2")},
 }
 
 
