@@ -136,6 +136,11 @@ BEYOND = (
         "With them our setting beats the supervised and the multi-head baseline, and the supervised one with them.",
         _both(("F21", "F1"), ("F21", "F2"), ("F21", "F22")),
     ),
+    Conclusion(
+        "F-vii",
+        "On ImageNet weights they bring something as well, and ours with them beats the supervised baseline.",
+        _both(("F23", "F8"), ("F24", "F5"), ("F23", "F5"), ("F23", "F24")),
+    ),
 )
 
 # Our setting over itself with one part taken back: ahead where that part brings something.

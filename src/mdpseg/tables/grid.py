@@ -160,6 +160,8 @@ ROWS: tuple[Row, ...] = (
     # What auxiliary heads bring to ours, and to the baseline.
     _one("F21", "ours with losses on the encoder's maps", _TWO, "mdp", auxiliary_weight=0.4),
     _one("F22", "supervised, with losses on the encoder's maps", _TWO, "supervised", auxiliary_weight=0.4),
+    _one("F23", "F21 on ImageNet weights", _TWO, "mdp", first="imagenet", auxiliary_weight=0.4),
+    _one("F24", "F22 on ImageNet weights", _TWO, "supervised", first="imagenet", auxiliary_weight=0.4),
 )
 
 
