@@ -79,14 +79,12 @@ class MDP(nn.Module):
         """The contrastive loss and its parts, as the bank's kind and sparse coding say."""
         tau = self.config.temperature
         maps, targets, weight_maps = labelled_maps(batch, embeddings)
-        prototypes, known = self.prototypes()
-        present = known if self.learned is None else torch.ones_like(known)  # learned ones are there from the start
+        prototypes, known, present, denominator = self._compared()
         labels, weights, parts = targets.flatten(), weight_maps.flatten(), {}
         if self.unlabelled:
             pixel_keys, threshold = pixel_rows(twice_if_blended(batch, keys)), self.config.pseudo_label_threshold
             labels, parts["mined"] = mine_labels(labels, pixel_keys, prototypes, known, tau, threshold)
         pixels = pixel_rows(maps), labels
-        denominator = self._denominator(prototypes, present)
         wide, k, weight = self.not_private, self.config.sparse_k, self.config.sparse_weight
         pulled = self.config.sparse_coding == "pull"
         if self.config.bank != "class":
@@ -121,10 +119,8 @@ class MDP(nn.Module):
     def _contrast_in_encoder(self, batch: Batch, encoder_map: Tensor, head: nn.Module) -> Tensor:
         """Pixel-to-prototype, whatever the contrast on the decoder's features is; without sparse coding."""
         embeddings, targets, weights = labelled_maps(batch, head(encoder_map))
-        prototypes, known = self.prototypes()
-        present = known if self.learned is None else torch.ones_like(known)
+        prototypes, _, present, denominator = self._compared()
         pixels, tau = (pixel_rows(embeddings), targets.flatten()), self.config.temperature
-        denominator = self._denominator(prototypes, present)
         return pixel_to_prototype(
             *(*pixels, prototypes, present, tau), denominator=denominator, weights=weights.flatten()
         )
@@ -169,11 +165,20 @@ class MDP(nn.Module):
             learned = F.normalize(self.bank.prototypes()[0] + learned, dim=1)
         return learned, self.seen
 
-    def _denominator(self, prototypes: Tensor, present: Tensor) -> Tensor:
-        if self.config.denominator != "no_lookalikes":
-            return self.denominator
-        count, datasets = self.config.lookalikes, self.dataset_of_class
-        return drop_lookalikes(self.denominator, prototypes, datasets, count, present=present)
+    def _compared(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What pixels are compared with.
+
+        Returns:
+            The prototypes [K, D]; which come from pixels, and which take part, bool [K]; each class's denominator, bool
+            [K, K].
+        """
+        prototypes, known = self.prototypes()
+        present = known if self.learned is None else torch.ones_like(known)  # learned ones are there from the start
+        denominator = self.denominator
+        if self.config.denominator == "no_lookalikes":
+            count, datasets = self.config.lookalikes, self.dataset_of_class
+            denominator = drop_lookalikes(denominator, prototypes, datasets, count, present=present)
+        return prototypes, known, present, denominator
 
     def after_step(self) -> None:
         """Lets the momentum network follow; call it after the optimiser's step."""
