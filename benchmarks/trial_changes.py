@@ -108,6 +108,31 @@ def several_prototypes() -> AbstractContextManager[object]:
     return patches
 
 
+def cross_entropy_in_the_encoder() -> AbstractContextManager[object]:
+    """While it lasts, the method's losses on the encoder's maps are mixed with cross-entropy, as the decoder's is."""
+    import torch
+
+    from mdpseg.network import Classifier
+    from mdpseg.objectives.mdp import MDP
+    from mdpseg.objectives.supervised import supervised_loss
+
+    init, contrast = MDP.__init__, MDP._contrast_in_encoder
+
+    def with_classifiers(self: MDP, *args: Any, **more: Any) -> None:
+        init(self, *args, **more)
+        for head in self.auxiliary:
+            head.classifier = Classifier(head.layers.in_channels, self.label_space.num_classes)
+
+    def both(self: MDP, batch: Batch, encoder_map: Tensor, head: Any) -> Tensor:
+        supervised = supervised_loss(batch, encoder_map, head.classifier, self.label_space)
+        return torch.lerp(contrast(self, batch, encoder_map, head), supervised, self.config.supervised_share)
+
+    patches = ExitStack()
+    patches.enter_context(patch.object(MDP, "__init__", with_classifiers))
+    patches.enter_context(patch.object(MDP, "_contrast_in_encoder", both))
+    return patches
+
+
 def equal_parts(similarity: Tensor, classes: Tensor, counts: Tensor) -> Tensor:
     """Which of its class's prototypes each pixel falls to, [N], so that each gets about as many of the class's.
 

@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from unittest.mock import patch
 
-from trial_changes import centred_projections, several_prototypes, shared_rows
+from trial_changes import centred_projections, cross_entropy_in_the_encoder, several_prototypes, shared_rows
 
 HERE = Path(__file__).parent
 RESULTS, RUNS, DATA = HERE / "trials.csv", HERE.parent / "runs/trials", HERE.parent.parent / "shared/data"
@@ -33,6 +33,7 @@ LEARNED = ["method.prototypes=learned", "method.denominator=own_dataset"]
 ENCODER = "-encoder"  # behind a trial's name: of that pretraining the encoder alone is transferred
 SHARED = "-shared"  # behind a trial's name: classes of one name share their row in the classifiers
 SEVERAL = "-several"  # behind a trial's name: each class has several prototypes
+BOTH = "-both"  # behind a trial's name: cross-entropy on the encoder's maps, too, not the contrast alone
 DEEP = "method.auxiliary_weight=0.4"
 PIXELS = ["method.bank=none", "optim.lr=0.13"]
 RATES = (
@@ -71,6 +72,7 @@ TRIALS: dict[str, list[str] | None] = {
     f"supervised-0.2{SHARED}": [*SUPERVISED, "optim.lr=0.2"],
     # losses on the encoder's maps as well: at the rates of the small preset, and at half of them
     **{f"ours-{rate}-deep": [*LEARNED, f"optim.lr={rate}", DEEP] for rate in ("0.065", "0.13")},
+    f"ours-0.13-deep{BOTH}": [*LEARNED, "optim.lr=0.13", DEEP],
     **{f"supervised-{rate}-deep": [*SUPERVISED, f"optim.lr={rate}", DEEP] for rate in ("0.1", "0.2")},
 }
 
@@ -207,7 +209,12 @@ def main() -> None:
     if unknown := set(arguments.trials) - set(TRIALS):
         parser.error(f"no trial {unknown.pop()}; there are {', '.join(TRIALS)}")
     for trial in arguments.trials:
-        changes = {"-centred": centred_projections, SHARED: shared_rows, SEVERAL: several_prototypes}
+        changes = {
+            "-centred": centred_projections,
+            SHARED: shared_rows,
+            SEVERAL: several_prototypes,
+            BOTH: cross_entropy_in_the_encoder,
+        }
         with next((change() for ending, change in changes.items() if trial.endswith(ending)), nullcontext()):
             judge(trial, arguments)
     if arguments.show:
