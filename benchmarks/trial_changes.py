@@ -68,8 +68,9 @@ def several_prototypes() -> AbstractContextManager[object]:
     import torch.nn.functional as F
     from torch import nn
 
+    from mdpseg.batch import pixel_rows
     from mdpseg.objectives import mdp
-    from mdpseg.objectives.pixels import labelled_maps, pixel_rows
+    from mdpseg.objectives.pixels import labelled_maps
 
     init = mdp.MDP.__init__
 

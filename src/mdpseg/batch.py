@@ -78,3 +78,8 @@ class Batch:
 def on_device_of(tensor: Tensor, given: Tensor) -> Tensor:
     """What the host has, where ``tensor`` is; the host does not wait for it to get there."""
     return given.to(tensor.device, non_blocking=True)
+
+
+def pixel_rows(maps: Tensor) -> Tensor:
+    """[B, C, h, w] -> [B * h * w, C]; a view where ``maps`` is channels_last."""
+    return maps.permute(0, 2, 3, 1).flatten(0, 2)

@@ -5,13 +5,14 @@ import torch
 from safetensors import safe_open
 
 import mdpseg
+from mdpseg.batch import pixel_rows
 from mdpseg.config import MethodConfig
 from mdpseg.engine.random_state import seed_everything
 from mdpseg.label_space import LabelSpace
 from mdpseg.losses import pixel_to_prototype
 from mdpseg.mixing import mix_batch
 from mdpseg.objectives.choose import pretraining_objective
-from mdpseg.objectives.pixels import at_size, labelled_maps, pixel_rows
+from mdpseg.objectives.pixels import at_size, labelled_maps
 from mdpseg.objectives.supervised import supervised_loss
 from tests import tiny
 

@@ -4,12 +4,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mdpseg.batch import pixel_rows
 from mdpseg.config import MethodConfig
 from mdpseg.label_space import LabelSpace
 from mdpseg.losses import pixel_to_pixel, pixel_to_prototype, pixel_to_region, sparse_coding
 from mdpseg.mixing import mix_batch
 from mdpseg.objectives.mdp import MDP
-from mdpseg.objectives.pixels import at_size, pixel_rows
+from mdpseg.objectives.pixels import at_size
 from tests import tiny
 
 # a: classes 0..4, the first a catch-all; b: classes 5..10

@@ -1,7 +1,8 @@
 import torch
 
+from mdpseg.batch import pixel_rows
 from mdpseg.mixing import mix_batch
-from mdpseg.objectives.pixels import at_size, labelled_maps, pixel_rows, twice_if_blended
+from mdpseg.objectives.pixels import at_size, labelled_maps, twice_if_blended
 from tests import tiny
 
 

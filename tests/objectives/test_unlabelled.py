@@ -6,11 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mdpseg.batch import pixel_rows
 from mdpseg.label_space import UNLABELLED
 from mdpseg.losses import pixel_to_prototype, pixel_to_region, sparse_coding
 from mdpseg.mixing import mix_batch
 from mdpseg.objectives.mdp import MDP
-from mdpseg.objectives.pixels import at_size, pixel_rows
+from mdpseg.objectives.pixels import at_size
 from mdpseg.objectives.pseudo_labels import mine_labels
 from tests import tiny
 from tests.objectives.test_mdp import SPACE, A, B, labels

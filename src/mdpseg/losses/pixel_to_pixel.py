@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from mdpseg.batch import on_device_of
+from mdpseg.batch import on_device_of, pixel_rows
 from mdpseg.losses.groups import denominators_of, split_by_rows
 from mdpseg.losses.pixel_to_region import contrast_with
 from mdpseg.losses.reduction import pixel_weights, weighted_mean
@@ -44,13 +44,8 @@ def pixel_to_pixel(
     ]
     counted = classes >= 0 if denominator is None else (classes >= 0) & (classes < len(denominator))
     w = pixel_weights(None if weights is None else weights.flatten(), classes)
-    total = streamed_sum(_rows(embeddings), _rows(keys), groups, w, temperature)
+    total = streamed_sum(pixel_rows(embeddings), pixel_rows(keys), groups, w, temperature)
     return weighted_mean(total, w.where(counted, 0))
-
-
-def _rows(maps: Tensor) -> Tensor:
-    """[B, D, H, W] as [B H W, D]; a view where ``maps`` is channels_last."""
-    return maps.permute(0, 2, 3, 1).flatten(0, 2)
 
 
 def _pixels_by_image(targets: Tensor, denominator: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:

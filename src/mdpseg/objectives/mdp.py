@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mdpseg import ranks
 from mdpseg.bank import RegionBank, region_means
-from mdpseg.batch import Batch
+from mdpseg.batch import Batch, pixel_rows
 from mdpseg.config import MethodConfig
 from mdpseg.label_space import LabelSpace
 from mdpseg.losses import pixel_to_pixel, pixel_to_prototype, pixel_to_region, sparse_coding
@@ -18,7 +18,7 @@ from mdpseg.losses.contrast_and_pull import contrast_and_pull
 from mdpseg.losses.pixel_to_prototype import drop_lookalikes
 from mdpseg.network import Classifier, Projection, SegmentationNetwork, momentum_copy, update_momentum
 from mdpseg.objectives.auxiliary import AuxiliaryHeads
-from mdpseg.objectives.pixels import labelled_maps, pixel_rows, twice_if_blended, with_targets_at
+from mdpseg.objectives.pixels import labelled_maps, twice_if_blended, with_targets_at
 from mdpseg.objectives.pseudo_labels import mine_labels
 from mdpseg.objectives.supervised import supervised_loss
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from mdpseg import ranks
-from mdpseg.batch import Batch
+from mdpseg.batch import Batch, pixel_rows
 from mdpseg.label_space import LabelSpace
 from mdpseg.losses.union_classification import union_classification
 from mdpseg.network import Classifier, SegmentationNetwork
-from mdpseg.objectives.pixels import labelled_maps, pixel_rows
+from mdpseg.objectives.pixels import labelled_maps
 from mdpseg.objectives.supervised import auxiliary_classifiers
 
 

@@ -55,8 +55,3 @@ def twice_if_blended(batch: Batch, maps: Tensor) -> Tensor:
     """Maps [B, ...] and, after them, once more those of blended images: [B', ...]."""
     blended = batch.blended()
     return torch.cat([maps, maps[blended]]) if len(blended) else maps  # most batches are spared the copy
-
-
-def pixel_rows(maps: Tensor) -> Tensor:
-    """[B, C, h, w] -> [B * h * w, C]."""
-    return maps.permute(0, 2, 3, 1).flatten(0, 2)

@@ -6,12 +6,12 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from mdpseg.batch import Batch
+from mdpseg.batch import Batch, pixel_rows
 from mdpseg.label_space import LabelSpace
 from mdpseg.losses.union_classification import union_classification
 from mdpseg.network import Classifier, SegmentationNetwork
 from mdpseg.objectives.auxiliary import AuxiliaryHeads
-from mdpseg.objectives.pixels import labelled_maps, pixel_rows
+from mdpseg.objectives.pixels import labelled_maps
 
 
 class UnionSupervised(nn.Module):
