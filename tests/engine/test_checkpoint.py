@@ -35,6 +35,7 @@ OTHER = {
     "sizes": [["8"]],
     "network": ["x", {"decoder": "none"}],
     "history": [{"start": 1, "stages": []}],
+    "seconds": ["x", -1.0, float("nan")],
 }
 
 

@@ -241,7 +241,6 @@ def test_a_run_is_not_resumed_to_fewer_steps_than_it_has(tmp_path, pretrained):
         run("pretrain", content, "resume=true", "iterations=2")
     assert (tmp_path / "run" / "recipe.yaml").read_bytes() == before
     run("pretrain", content, "resume=true", "iterations=4")
-    assert "s since it was resumed with torch" in (tmp_path / "run" / "README.md").read_text()
 
 
 def test_supervised_is_not_resumed_as_multihead(tmp_path):
@@ -272,6 +271,19 @@ def test_a_bank_goes_into_the_checkpoint_and_keeps_its_size(tmp_path):
     assert {"bank.regions", "bank.classes", "bank.position"} <= set(state["objective"])
     with pytest.raises(UserError, match="method"):
         run("pretrain", banked, "resume=true", "iterations=5", "method.bank_size=32")
+
+
+@pytest.mark.parametrize("command", ["pretrain", "finetune"])
+def test_its_time_is_that_of_all_its_parts(command, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    stopped(command, out, monkeypatch)
+    state = torch.load(out / "last.ckpt", weights_only=True)
+    assert 0 < state["seconds"] < 1000
+    torch.save({**state, "seconds": state["seconds"] + 1000}, out / "last.ckpt")
+    seconds = run(command, recipe(command, out), "resume=true").seconds
+    assert state["seconds"] + 1000 < seconds < 2000
+    assert f"; {seconds:.0f} s with torch" in (out / "README.md").read_text()
+    assert f"done in {seconds:.0f} s: " in (out / "log.txt").read_text()
 
 
 def test_a_damaged_checkpoint_is_named_and_kept(tmp_path, pretrained):

@@ -99,8 +99,7 @@ def test_a_run_s_time_counts_once(tmp_path):
     )
     text = " ".join(page(tmp_path / "r.csv").split())
     assert (
-        "1 pretrainings and 1 fine-tunings, 1 seeds (4), 4.0 CPU hours (cores held, by the clock; of an interrupted "
-        "run only what came after it was last resumed), "
+        "1 pretrainings and 1 fine-tunings, 1 seeds (4), 4.0 CPU hours (cores held, by the clock), "
         "2026-11-20 to 2026-11-23, commits old, new." in text
     )
     assert "tables run --rows A2,D3,E4,F3 --first-seed 4 --seeds 1 --data-root DATA" in text

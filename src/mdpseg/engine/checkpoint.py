@@ -73,6 +73,7 @@ def run_state(
         "sizes": data[1],
         "network": objective.network.config.model_dump(mode="json"),  # type: ignore[union-attr, operator]
         "history": run.history and run.history.model_dump(mode="json"),
+        "seconds": run.seconds(),
     }
 
 
@@ -126,6 +127,7 @@ def restore(
         ) from error
     run.write_recipe(config)
     run.cut_metrics(state["metrics_bytes"])
+    run.seconds_before = state.get("seconds", 0.0)
     run.log(f"resumed at step {state['step']}")
     _tell_changes(state, recipe, changed, data, run)
     _restore_random(state["random"], run, config, device)

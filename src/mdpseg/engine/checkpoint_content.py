@@ -41,6 +41,7 @@ class State(BaseModel):
     sizes: list[int]
     network: Annotated[NetworkConfig, Field(strict=False)] | None = None  # version 0.1 kept neither of these
     history: Annotated[History, Field(strict=False)] | None = None
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
 def check(state: Any) -> None:

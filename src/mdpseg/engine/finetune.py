@@ -40,7 +40,7 @@ class Finetuned:
         out: the run's folder.
         weights: its weights file.
         scores: iteration -> scores on ``val``, for each evaluation.
-        seconds: how long it took.
+        seconds: how long it took, over all its resumptions.
     """
 
     out: Path
@@ -74,7 +74,7 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
     refuse_lone_values(network, config.augment.crop, config.batch_size, fabric.world_size, config.sync_batchnorm)
     scores: dict[int, Scores] = {}
 
-    with open_run(config, rank_of(fabric)) as run:
+    with open_run(config, rank_of(fabric), began=began) as run:
         launch(fabric)
         run.history = history
         run.log(f"fine-tuning on {len(reader)} images of {reader.name}, from {config.init}, into {run.path}")
@@ -116,11 +116,11 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
         )
         scores = {**{step: score for step, score in earlier.items() if step <= start}, **scores}
         if not run.writes:
-            return Finetuned(run.path, run.weights, scores, time.perf_counter() - began)
+            return Finetuned(run.path, run.weights, scores, run.seconds())
         state = network.state_dict()
         stored = weights.Weights(network.config, state, label_space, "classifier", history=history)
         weights.save(run.weights, stored)
-        seconds = time.perf_counter() - began
+        seconds = run.seconds()
         write_text(run.path / "README.md", finetune_readme(config, reader, scores, seconds))
         if scores:
             run.console.print(scores[max(scores)].table())

@@ -38,7 +38,7 @@ class Pretrained:
         out: the run's folder.
         weights: its weights file.
         label_space: the classes of all its datasets.
-        seconds: how long it took.
+        seconds: how long it took, over all its resumptions.
     """
 
     out: Path
@@ -72,7 +72,7 @@ def pretrain(config: PretrainConfig | Mapping[str, Any] | str | Path, overrides:
     objective = pretraining_objective(network, label_space, config.method, unlabelled=unlabelled)
     refuse_lone_values(network, config.augment.crop, config.batch_size, fabric.world_size, config.sync_batchnorm)
 
-    with open_run(config, rank_of(fabric)) as run:
+    with open_run(config, rank_of(fabric), began=began) as run:
         launch(fabric)
         run.history = history
         run.log(f"pretraining on {label_space}, from {config.init}, into {run.path}")
@@ -93,7 +93,7 @@ def pretrain(config: PretrainConfig | Mapping[str, Any] | str | Path, overrides:
             mixing=MixingDraws(config.method.mixing, config.method.mixing_probability),
         )
         if not run.writes:
-            return Pretrained(run.path, run.weights, label_space, time.perf_counter() - began)
+            return Pretrained(run.path, run.weights, label_space, run.seconds())
         if unlabelled and not any(record.get("mined") for record in run.records()):
             run.log(
                 "no pixel without label got one, at any line of the log: no prototype was surer of one than "
@@ -108,7 +108,7 @@ def pretrain(config: PretrainConfig | Mapping[str, Any] | str | Path, overrides:
             network.config, state, label_space, head, prototypes, present, temperature=temperature, history=history
         )
         weights.save(run.weights, stored)
-        seconds = time.perf_counter() - began
+        seconds = run.seconds()
         write_text(run.path / "README.md", pretrain_readme(config, label_space, datasets, mapping, seconds))
         if run.loggers and prototypes is not None and present is not None:  # after what the run is for
             similarity = partial(draw_similarity, prototypes, present, label_space.names)

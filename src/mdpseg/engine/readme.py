@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 import mdpseg
-from mdpseg.config import FinetuneConfig, PretrainConfig, RunConfig
+from mdpseg.config import FinetuneConfig, PretrainConfig
 from mdpseg.data.loader import Reader
 from mdpseg.engine.scores import Scores
 from mdpseg.label_space import LabelSpace
@@ -49,7 +49,7 @@ def pretrain_readme(
     return f"""# A pretraining by mdpseg {mdpseg.__version__}
 
 Objective `{config.method.objective}`, {config.iterations} iterations of {config.batch_size} images from
-`{config.init}`, seed {config.seed}; {_time(config, seconds)} with torch {torch.__version__}.
+`{config.init}`, seed {config.seed}; {seconds:.0f} s with torch {torch.__version__}.
 
 | dataset | images | classes | catch-all |
 |---|---|---|---|
@@ -71,14 +71,10 @@ def finetune_readme(config: FinetuneConfig, reader: Reader, scores: Mapping[int,
     return f"""# A fine-tuning by mdpseg {mdpseg.__version__}
 
 {len(reader)} images of `{reader.name}` ({len(reader.classes)} classes), {config.iterations} iterations of
-{config.batch_size} from `{config.init}`, seed {config.seed}; {_time(config, seconds)} with torch {torch.__version__}.
+{config.batch_size} from `{config.init}`, seed {config.seed}; {seconds:.0f} s with torch {torch.__version__}.
 
 {table}
 Next: `mdpseg predict {config.out}/weights.safetensors IMAGES... --out FOLDER`
 
 {_FILES.format(command="finetune")}| `scores-N.json` | per-class IoU after N iterations |
 """
-
-
-def _time(config: RunConfig, seconds: float) -> str:
-    return f"{seconds:.0f} s{' since it was resumed' if config.resume else ''}"

@@ -39,10 +39,12 @@ class RunFolder:
         writes: whether this process does write; of several, the first one does.
         loggers: where metrics and pictures go beside; None in processes that do not write.
         history: what its weights are learned from, which its checkpoints keep.
+        seconds_before: what it had taken until its checkpoint, where it is resumed.
     """
 
-    def __init__(self, path: Path, console: Console, writes: bool = True) -> None:
+    def __init__(self, path: Path, console: Console, writes: bool = True, *, began: float | None = None) -> None:
         self.path, self.console, self.writes = path, console, writes
+        self.began, self.seconds_before = time.perf_counter() if began is None else began, 0.0
         self.loggers: Loggers | None = None
         self.history: History | None = None
         self.metrics_file = path / "metrics.jsonl"
@@ -61,6 +63,10 @@ class RunFolder:
     def weights(self) -> Path:
         """Where the finished network is kept."""
         return self.path / "weights.safetensors"
+
+    def seconds(self) -> float:
+        """How long it has taken, over all its resumptions; without what a killed run did after its last checkpoint."""
+        return self.seconds_before + time.perf_counter() - self.began
 
     def log(self, message: str) -> None:
         """Writes a line to the terminal and, with the time of day, to log.txt."""
@@ -178,7 +184,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def open_run(config: RunConfig, rank: int = 0) -> Iterator[RunFolder]:
+def open_run(config: RunConfig, rank: int = 0, *, began: float | None = None) -> Iterator[RunFolder]:
     """Makes (or, on resume, reopens) and locks the folder ``config.out``.
 
     A folder that was made here and holds nothing of use yet when the run fails is removed again.
@@ -186,6 +192,7 @@ def open_run(config: RunConfig, rank: int = 0) -> Iterator[RunFolder]:
     Args:
         config: where, and whether the run is resumed.
         rank: which process of the run this is; the first one alone touches the folder.
+        began: when the run did, by ``time.perf_counter()``; now, if not given.
 
     Raises:
         UserError: the folder holds a run already, another process uses it, or there is nothing to resume; or one of
@@ -195,7 +202,7 @@ def open_run(config: RunConfig, rank: int = 0) -> Iterator[RunFolder]:
     check_loggers(config)
     if rank > 0:
         with sigterm_cleans_up(), ranks.together():
-            yield RunFolder(path, Console(quiet=True), writes=False)
+            yield RunFolder(path, Console(quiet=True), writes=False, began=began)
         return
     made = not path.exists()
     if path.exists() and not path.is_dir():
@@ -208,7 +215,7 @@ def open_run(config: RunConfig, rank: int = 0) -> Iterator[RunFolder]:
         if not config.resume and any(file.name != ".lock" for file in path.iterdir()):
             (path / ".lock").unlink()
             raise UserError(f"{path} is not empty; choose another out=, or --resume to continue the run there.")
-        run = RunFolder(path, Console(file=sys.stderr))
+        run = RunFolder(path, Console(file=sys.stderr), began=began)
         if not locked:
             run.log("this file system has no locks: see to it that no other run writes here")
         run.loggers = Loggers(config, run.log)

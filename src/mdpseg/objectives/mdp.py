@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,22 @@ from mdpseg.objectives.auxiliary import AuxiliaryHeads
 from mdpseg.objectives.pixels import labelled_maps, twice_if_blended, with_targets_at
 from mdpseg.objectives.pseudo_labels import mine_labels
 from mdpseg.objectives.supervised import supervised_loss
+
+
+class _Compared(NamedTuple):
+    """What pixels are compared with in a step.
+
+    Attributes:
+        prototypes: [K, D].
+        known: bool [K], which of them come from pixels.
+        present: bool [K], which take part.
+        denominator: bool [K, K], by the pixel's class.
+    """
+
+    prototypes: Tensor
+    known: Tensor
+    present: Tensor
+    denominator: Tensor
 
 
 class MDP(nn.Module):
@@ -68,18 +85,19 @@ class MDP(nn.Module):
         keys = self._keys(batch.images, embeddings)
         whole, batch = batch, with_targets_at(batch, (embeddings.shape[2], embeddings.shape[3]))
         self._take_in(keys, batch)
-        losses = self._contrast(batch, embeddings, keys)
+        compared = self._compared()
+        losses = self._contrast(batch, embeddings, keys, compared)
         if self.classifier is not None:
             supervised = supervised_loss(batch, features, self.classifier, self.label_space)
             losses["supervised"] = supervised.detach()
             losses["loss"] = torch.lerp(losses["loss"], supervised, self.config.supervised_share)
-        return self.auxiliary.added(losses, maps, partial(self._contrast_in_encoder, whole))
+        return self.auxiliary.added(losses, maps, partial(self._contrast_in_encoder, whole, compared))
 
-    def _contrast(self, batch: Batch, embeddings: Tensor, keys: Tensor) -> dict[str, Tensor]:
+    def _contrast(self, batch: Batch, embeddings: Tensor, keys: Tensor, compared: _Compared) -> dict[str, Tensor]:
         """The contrastive loss and its parts, as the bank's kind and sparse coding say."""
         tau = self.config.temperature
         maps, targets, weight_maps = labelled_maps(batch, embeddings)
-        prototypes, known, present, denominator = self._compared()
+        prototypes, known, present, denominator = compared
         labels, weights, parts = targets.flatten(), weight_maps.flatten(), {}
         if self.unlabelled:
             pixel_keys, threshold = pixel_rows(twice_if_blended(batch, keys)), self.config.pseudo_label_threshold
@@ -116,10 +134,10 @@ class MDP(nn.Module):
             parts["pull"] = pull.detach()
         return {"loss": loss, **parts}
 
-    def _contrast_in_encoder(self, batch: Batch, encoder_map: Tensor, head: nn.Module) -> Tensor:
+    def _contrast_in_encoder(self, batch: Batch, compared: _Compared, encoder_map: Tensor, head: nn.Module) -> Tensor:
         """Pixel-to-prototype, whatever the contrast on the decoder's features is; without sparse coding."""
         embeddings, targets, weights = labelled_maps(batch, head(encoder_map))
-        prototypes, _, present, denominator = self._compared()
+        prototypes, _, present, denominator = compared
         pixels, tau = (pixel_rows(embeddings), targets.flatten()), self.config.temperature
         return pixel_to_prototype(
             *(*pixels, prototypes, present, tau), denominator=denominator, weights=weights.flatten()
@@ -165,20 +183,14 @@ class MDP(nn.Module):
             learned = F.normalize(self.bank.prototypes()[0] + learned, dim=1)
         return learned, self.seen
 
-    def _compared(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What pixels are compared with.
-
-        Returns:
-            The prototypes [K, D]; which come from pixels, and which take part, bool [K]; each class's denominator, bool
-            [K, K].
-        """
+    def _compared(self) -> _Compared:
         prototypes, known = self.prototypes()
         present = known if self.learned is None else torch.ones_like(known)  # learned ones are there from the start
         denominator = self.denominator
         if self.config.denominator == "no_lookalikes":
             count, datasets = self.config.lookalikes, self.dataset_of_class
             denominator = drop_lookalikes(denominator, prototypes, datasets, count, present=present)
-        return prototypes, known, present, denominator
+        return _Compared(prototypes, known, present, denominator)
 
     def after_step(self) -> None:
         """Lets the momentum network follow; call it after the optimiser's step."""

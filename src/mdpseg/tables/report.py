@@ -143,8 +143,7 @@ def _provenance(results_path: Path, lines: Sequence[Result], found: Measured) ->
     seeds = sorted({line.seed for line in lines})
     text = (
         f"Measured: {pretrainings} pretrainings and {len(runs) - pretrainings} fine-tunings, {len(seeds)} seeds "
-        f"({', '.join(map(str, seeds))}), {hours:.1f} CPU hours (cores held, by the clock; of an interrupted run "
-        "only what came after it was last resumed), "
+        f"({', '.join(map(str, seeds))}), {hours:.1f} CPU hours (cores held, by the clock), "
         f"{' to '.join(dict.fromkeys([dates[0], dates[-1]]))}, {code}."
     )
     return f"{text} {found.left_out}"

@@ -27,7 +27,7 @@ class Result:
         iteration: of fine-tuning (of pretraining, its length).
         mean_iou: 0 to 1; empty for a pretraining.
         pixel_accuracy: 0 to 1; likewise.
-        seconds: wall-clock time of the run, on ``threads`` threads; of a resumed one since it was last resumed.
+        seconds: wall-clock time of the run, on ``threads`` threads; of a resumed one, of all its parts.
         threads: of the process that ran it.
         commit: the last one that changed the package, ``-dirty`` where its files differ; empty outside a checkout.
         date: ISO.
