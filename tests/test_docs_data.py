@@ -72,6 +72,7 @@ def voc() -> None:
     for name in ("train", "train_aug"):
         write_lines(root / f"ImageSets/Segmentation/{name}.txt", [f"2007_{number:04d}" for number in range(SCENES)])
     shutil.copytree("data/VOCdevkit", "data/voc")  # of docs/settings.md
+    shutil.copytree("data/VOCdevkit", "data/voc2012/VOCdevkit")  # as `mdpseg data get` leaves it
 
 
 def city() -> None:
@@ -193,6 +194,7 @@ def photographs() -> None:
 # What writes the files of a path, by its beginning; a reader that needs an extra has a place of its own.
 MAKERS: dict[str, Callable[[], None]] = {
     "data/VOCdevkit": voc,
+    "data/voc2012": voc,
     "data/voc": voc,
     "data/cityscapes": city,
     "data/mine": mine,

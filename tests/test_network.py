@@ -4,10 +4,11 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from mdpseg.config import NetworkConfig
 from mdpseg.errors import UserError
-from mdpseg.network import Projection, SegmentationNetwork, momentum_copy, update_momentum
+from mdpseg.network import Projection, PrototypeClassifier, SegmentationNetwork, momentum_copy, update_momentum
 from tests.tiny import NETWORK, TinyNetwork
 
 DECODERS = get_args(NetworkConfig.model_fields["decoder"].annotation)
@@ -261,3 +262,14 @@ def test_an_image_of_the_only_size_that_an_encoder_takes_is_not_padded():
 
     assert OneSize().pad(images(1, 3, 50, 50)).shape == (1, 3, 50, 50)
     assert OneSize().pad(images(1, 3, 40, 51)).shape == (1, 3, 50, 64)
+
+
+def test_prototypes_that_are_alike_are_told_apart_under_autocast():
+    """Logits of 8 and more are 1/16 apart in bfloat16."""
+    vectors = F.normalize(torch.tensor([[1.0, 0.0], [1.0, 0.01]]), dim=1)
+    classifier = PrototypeClassifier(nn.Identity(), vectors, torch.ones(2, dtype=torch.bool), 0.07, torch.zeros(2))
+    features = vectors[1].reshape(1, 2, 1, 1)
+    with torch.autocast("cpu", torch.bfloat16):
+        scores = classifier(features)
+    assert torch.equal(scores, classifier(features))
+    assert scores[0, 1] > scores[0, 0]

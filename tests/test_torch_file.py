@@ -75,6 +75,14 @@ def test_another_kind_of_file(content, tmp_path):
         torch_file.read(tmp_path / "x.ckpt")
 
 
+def test_a_zip_file_behind_another_one(saved, tmp_path):
+    """torch would read what stands first, in its old format, of which nothing was checked."""
+    torch.save({"a": 1}, tmp_path / "old.ckpt", _use_new_zipfile_serialization=False)
+    (tmp_path / "x.ckpt").write_bytes((tmp_path / "old.ckpt").read_bytes() + saved.read_bytes())
+    with pytest.raises(ValueError, match="BadZipFile"):
+        torch_file.read(tmp_path / "x.ckpt")
+
+
 def test_an_encrypted_file(saved):
     content = saved.read_bytes()
     local, central = content.index(b"PK\3\4"), content.index(b"PK\1\2")

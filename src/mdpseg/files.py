@@ -100,6 +100,11 @@ def remove_temporaries(folder: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
+def is_temporary(path: Path) -> bool:
+    """Whether a file is one that was being written."""
+    return path.name.startswith(_TEMPORARY)
+
+
 def _temporary(path: Path) -> Path:
     return path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
 

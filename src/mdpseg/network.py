@@ -274,7 +274,9 @@ class PrototypeClassifier(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Projects, and compares."""
-        return F.conv2d(self.projection(features), self.weight, self.bias)
+        embeddings = self.projection(features).float()
+        with torch.autocast(embeddings.device.type, enabled=False):  # look-alikes would tie in bfloat16
+            return F.conv2d(embeddings, self.weight, self.bias)
 
 
 def momentum_copy(network: SegmentationNetwork) -> SegmentationNetwork:

@@ -11,6 +11,8 @@ import torch
 
 from mdpseg.files import write_whole
 
+_ZIP = b"PK\x03\x04"
+
 
 def write(path: Path, content: Any, keep: Path | None = None) -> None:
     """As ``torch.save``, but whole or not at all; ``keep``: where the file goes that was there before.
@@ -49,6 +51,8 @@ def read(path: Path) -> Any:
 
 def _fault_of_archive(file: IO[bytes]) -> str:
     """What keeps a zip file from being read, in a few words; empty where nothing does."""
+    if file.read(len(_ZIP)) != _ZIP:  # zipfile finds one behind other bytes, too, and torch would read these
+        raise zipfile.BadZipFile
     with zipfile.ZipFile(file) as archive:
         # torch.save stores plainly; what is packed could grow a thousandfold.
         if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):

@@ -10,6 +10,7 @@ from PIL import Image
 import mdpseg
 from mdpseg.config import EvalConfig
 from mdpseg.data.readers.decode import read_ids, read_image
+from mdpseg.engine import predict
 from mdpseg.engine.evaluate import load_classifier
 from mdpseg.engine.inference import class_scores
 from mdpseg.engine.predict import find_images, write_mask
@@ -238,6 +239,22 @@ def test_nothing_that_is_not_a_prediction_is_overwritten(finetuned, images, tmp_
         run(finetuned, [images / "a.jpg", images / "a_overlay.jpg"], images)
     assert (images / "a_overlay.jpg").read_bytes() == kept
     assert sorted(file.name for file in (tmp_path / "dataset").iterdir()) == ["classes.txt"]
+
+
+def test_a_prediction_that_was_stopped_can_be_made_again(finetuned, images, tmp_path, monkeypatch):
+    """Also where that was between the two files of one image."""
+    stopped = []
+
+    def stop_once(path, mask):
+        if not stopped:
+            stopped.append(path)
+            raise KeyboardInterrupt
+        write_mask(path, mask)
+
+    monkeypatch.setattr(predict, "write_mask", stop_once)
+    with pytest.raises(KeyboardInterrupt):
+        run(finetuned, [images], tmp_path / "out")
+    assert [mask.name for mask in run(finetuned, [images], tmp_path / "out")] == ["a.png", "b.png"]
 
 
 def test_a_prediction_that_fails_leaves_whole_masks_or_nothing(finetuned, images, tmp_path):

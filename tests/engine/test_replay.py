@@ -192,6 +192,20 @@ def replay_file(tmp_path_factory):
     return out / "replay-1.pt"
 
 
+def test_a_whole_file_that_one_process_cannot_run_is_not_called_damaged(replay_file, tmp_path, monkeypatch):
+    """Of a run whose processes had one image each, and means over all of them."""
+
+    def refuse(*arguments, **more):
+        raise UserError("one value a channel")
+
+    content = torch.load(replay_file, weights_only=True)
+    content["recipe"]["sync_batchnorm"] = True
+    torch.save(content, tmp_path / "replay-1.pt")
+    monkeypatch.setattr("mdpseg.engine.replay.refuse_lone_values", refuse)
+    with pytest.raises(UserError, match=r"^one value a channel$"):
+        replay(tmp_path / "replay-1.pt")
+
+
 KEYS = ("kind", "recipe", "step", "names", "parts", "objective", "random", "batch", "label_space", "network")
 
 

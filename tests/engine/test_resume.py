@@ -233,6 +233,18 @@ def test_a_run_is_not_resumed_as_another_one(override, named, tmp_path, pretrain
     assert {file.name: file.read_bytes() for file in out.iterdir() if file.name != "log.txt"} == before
 
 
+def test_a_run_is_not_resumed_with_another_stride(tmp_path):
+    """Which changes no tensor's name or shape."""
+    content = tiny.pretraining(
+        tmp_path / "run", network={**tiny.NETWORK, "decoder": "deeplabv3plus", "output_stride": 16}
+    )
+    run("pretrain", content, "iterations=1")
+    before = (tmp_path / "run" / "recipe.yaml").read_bytes()
+    with pytest.raises(UserError, match=r"has network\.output_stride 16, the recipe 8; resume with the same"):
+        run("pretrain", content, "resume=true", "iterations=2", "network.output_stride=8")
+    assert (tmp_path / "run" / "recipe.yaml").read_bytes() == before
+
+
 def test_a_run_is_not_resumed_to_fewer_steps_than_it_has(tmp_path, pretrained):
     content = tiny.pretraining(tmp_path / "run")
     shutil.copytree(pretrained, tmp_path / "run")

@@ -141,6 +141,40 @@ def test_the_lock_is_held_within_the_process_too(tmp_path):
     assert not (tmp_path / "out" / ".lock").exists()
 
 
+def test_a_folder_that_is_refused_is_left_alone_where_there_are_no_locks(tmp_path, monkeypatch):
+    """The run in it may be writing its checkpoint."""
+    monkeypatch.setattr(run_folder.files, "lock", lambda file, wait: False)
+    with open_run(config(tmp_path / "out")) as run:
+        (run.path / ".tmp-1-last.ckpt").write_text("half")
+        with pytest.raises(UserError, match="is not empty"), open_run(config(tmp_path / "out")):
+            pass
+        assert (run.path / ".tmp-1-last.ckpt").is_file()
+        assert (run.path / ".lock").is_file()
+
+
+def test_a_folder_with_nothing_but_what_a_killed_run_was_writing_is_taken(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".tmp-1-last.ckpt").write_text("half")
+    with open_run(config(tmp_path / "out")) as run:
+        assert not list(run.path.glob(".tmp-*"))
+
+
+def test_a_lock_that_was_removed_meanwhile_is_not_taken(tmp_path, monkeypatch):
+    """Between opening and locking it, the run before ended: the next one would lock a file of its own."""
+    real, removed = run_folder.files.lock, []
+
+    def late(file, wait):
+        if not removed:
+            removed.append((tmp_path / "out" / ".lock").unlink())
+        return real(file, wait)
+
+    monkeypatch.setattr(run_folder.files, "lock", late)
+    with open_run(config(tmp_path / "out")):
+        assert (tmp_path / "out" / ".lock").is_file()
+        with pytest.raises(UserError, match="in use"), open_run(config(tmp_path / "out")):
+            pass
+
+
 def test_a_forked_child_does_not_hold_the_lock(tmp_path):
     """A killed run's loader lives on for seconds; the run can be resumed at once."""
     folder = config(tmp_path / "out").out

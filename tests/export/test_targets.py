@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import re
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import timm
@@ -124,6 +126,26 @@ def test_mmseg_itself(encoder, decoder, stored, mmseg_models):
     pixels = images(2, 3, 96, 64)
     with torch.no_grad():
         found = backbone(normalised(network, pixels))
+    assert difference(found, maps(network, pixels)[1:]) < 1e-5
+
+
+def test_mmseg_s_own_base_config(stored, mmseg_models, tmp_path):
+    """Which starts from weights of theirs, and normalises in a way of its own."""
+    from mmengine.config import Config
+    from mmseg.utils import register_all_modules
+
+    path, network = stored("resnet50c", "deeplabv3")
+    [base] = Path(find_spec("mmseg").origin).parent.glob(".mim/configs/_base_/models/deeplabv3_r50-d8.py")
+    (tmp_path / "config.py").write_text(f"_base_ = [{str(base)!r}]\n{export(path, 'mmseg').how_to_load}\n")
+    register_all_modules()
+    model = mmseg_models.build(Config.fromfile(tmp_path / "config.py").model)
+    model.init_weights()
+    model.eval()
+    pixels = images(2, 3, 96, 64)
+    given = model.data_preprocessor({"inputs": list(pixels.flip(1))})["inputs"]  # theirs are BGR
+    assert difference([given], [normalised(network, pixels)]) < 1e-5
+    with torch.no_grad():
+        found = model.backbone(normalised(network, pixels))
     assert difference(found, maps(network, pixels)[1:]) < 1e-5
 
 

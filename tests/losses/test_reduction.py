@@ -26,6 +26,17 @@ def test_no_weight_is_zero_and_not_nan(weights):
     assert torch.equal(x.grad, torch.zeros_like(x))
 
 
+@pytest.mark.parametrize("processes", [1, 8])
+@pytest.mark.parametrize("factor", [1.0, 100.0])
+def test_a_batch_without_weight_has_no_gradient_however_many_share_it(processes, factor, monkeypatch):
+    """Through a loss that multiplies the gradient by zeros, as the streamed ones do."""
+    monkeypatch.setattr(reduction.ranks, "count", lambda: processes)
+    monkeypatch.setattr(reduction.ranks, "summed", lambda tensor: tensor)
+    x, weights = torch.ones(3, requires_grad=True), torch.zeros(3)
+    (factor * weighted_mean((x * weights).sum(), weights)).backward()
+    assert torch.equal(x.grad, torch.zeros(3))
+
+
 def test_pixel_weights():
     targets = torch.tensor([3, -1, 0])
     assert torch.equal(pixel_weights(None, targets), torch.ones(3))

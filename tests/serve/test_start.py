@@ -11,7 +11,21 @@ import pytest
 
 from mdpseg.serve.images import RefusedError
 from mdpseg.serve.sessions import MOST_SESSIONS, Sessions
+from mdpseg.serve.start import _url
 from tests.serving import served
+
+
+@pytest.mark.parametrize(
+    "address, url",
+    [
+        ("127.0.0.1", "http://127.0.0.1:80/"),
+        ("0.0.0.0", "http://127.0.0.1:80/"),
+        ("::1", "http://[::1]:80/"),
+        ("::", "http://[::1]:80/"),  # which takes no IPv4
+    ],
+)
+def test_the_address_that_is_printed_can_be_opened(address, url):
+    assert _url(address, 80) == url
 
 
 @pytest.mark.slow

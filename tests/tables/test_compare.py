@@ -91,6 +91,7 @@ def test_command(measured, mdpseg_command):
         (["E14", "F1"], "E14 stands for E14-100, E14-200, E14-400; name one of them."),
         (["F4", "F99"], "No row 'F99'"),
         (["F4", "F2"], "F4 and F2 have no measured seed in common"),
+        (["F4", "F1", "--first-seed", "10"], "--first-seed 10 alone would change nothing; say with --seeds how many."),
     ],
 )
 def test_what_cannot_be_compared(arguments, message, measured, mdpseg_command):

@@ -143,11 +143,12 @@ def test_twice_the_interval(gain, word, tmp_path):
 @pytest.mark.parametrize(
     "words, said",
     [
-        (["holds", "holds", "undecided"], "holds (2 of 3 comparisons; 1 undecided)"),
+        (["holds", "holds"], "holds (2 of 2 comparisons)"),
+        (["holds", "holds", "undecided"], "undecided (1 of 3 comparisons; 2 hold)"),
         (["holds"], "holds (1 of 1 comparison)"),
         (["does not"] * 3 + ["holds"], "does not (3 of 4 comparisons; 1 holds)"),
-        (["holds", "holds", "does not", "does not"], "undecided (2 hold; 2 do not)"),
-        (["undecided", "undecided", "holds"], "undecided (2 of 3 comparisons; 1 holds)"),
+        (["holds", "holds", "does not", "does not"], "does not (2 of 4 comparisons; 2 hold)"),
+        (["undecided", "undecided", "does not"], "does not (1 of 3 comparisons; 2 undecided)"),
         (["not measured", "holds"], "undecided (1 not measured; 1 holds)"),
         (["not measured"] * 2, "not measured"),
     ],

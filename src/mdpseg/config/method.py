@@ -45,12 +45,13 @@ class MethodConfig(Settings):
     bank_size: Positive = Field(
         1024,
         description="Region embeddings held (P: 1024, 4096, 10560); a short run wants a small, fresh bank. "
-        "There is none where prototypes are `learned`.",
+        "With `bank: class` there is none where prototypes are `learned`.",
     )
     bank_policy: Literal["fifo", "per_class"] = Field("fifo", description="One ring (P), or a ring for each class.")
     prototypes: Literal["bank", "learned", "mixed"] = Field(
         "learned",
-        description="The bank's means (P), a cosine classifier's rows, or the normalised sum of both (ours).",
+        description="The bank's means (P), a cosine classifier's rows, or the normalised sum of both (ours); "
+        "with another `bank` than `class` always the bank's means.",
     )
     denominator: Literal["all", "own_dataset", "no_lookalikes"] = Field(
         "own_dataset",

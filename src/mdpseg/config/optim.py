@@ -22,7 +22,9 @@ class OptimConfig(Settings):
     power: AboveZero = Field(0.9, description="Exponent of the poly schedule.")
     warmup: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="Share of the iterations with rising rate.")
     clip: AboveZero | None = Field(None, description="Largest norm of the gradient.")
-    head_lr: AboveZero = Field(1.0, description="Factor on the rate of the head.")
+    head_lr: AboveZero = Field(
+        1.0, description="Factor on the rate of the head: in pretraining the projection, or a baseline's classifier."
+    )
 
 
 class PretrainOptimConfig(OptimConfig):

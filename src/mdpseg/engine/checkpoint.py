@@ -125,6 +125,7 @@ def restore(
             f"The run in {config.out} has another network or method than the recipe; resume with the same, or start in "
             "another folder."
         ) from error
+    _check_same_network(state, objective, config)
     run.write_recipe(config)
     run.cut_metrics(state["metrics_bytes"])
     run.seconds_before = state.get("seconds", 0.0)
@@ -177,6 +178,18 @@ def _check_same_run(state: dict[str, Any], recipe: dict[str, Any], data: DataKey
             f"The run in {config.out} has the class {before!r} where the data now has {now!r}; resume with the same "
             "classes in the same order, or start in another folder."
         )
+
+
+def _check_same_network(state: dict[str, Any], objective: torch.nn.Module, config: RunConfig) -> None:
+    """Strides and tags of an encoder change no tensor's name or shape."""
+    now = objective.network.config.model_dump(mode="json")  # type: ignore[union-attr, operator]
+    kept = {**now, **(state.get("network") or {})}  # version 0.1 kept none
+    for name in now:
+        if kept[name] != now[name]:
+            raise UserError(
+                f"The run in {config.out} has network.{name} {kept[name]}, the recipe {now[name]}; "
+                "resume with the same, or start in another folder."
+            )
 
 
 def _changed(state: dict[str, Any], recipe: dict[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from mdpseg.config import OptimConfig
 
-_IN_PLACE = re.compile(r"bias|gain|gamma|scale|temperature|pos_embed|rel_pos|token")
+_IN_PLACE = re.compile(r"bias|gain|gamma|scale|temperature|pos_embed|rel_pos|height_rel|width_rel|token")
 
 
 def make_optimizer(objective: nn.Module, config: OptimConfig) -> Optimizer:

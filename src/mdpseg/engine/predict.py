@@ -62,9 +62,9 @@ def predict(config: PredictConfig | Mapping[str, Any] | str | Path, overrides: S
                 write_text(config.out / "classes.txt", classes)
             mask = torch.from_numpy(seen.mask)
             masks.append(config.out / f"{path.stem}.png")
-            write_mask(masks[-1], mask)
             shown = image.float().lerp(colour_mask(mask).float(), config.opacity).to(torch.uint8)
-            _write_picture(_overlay_of(masks[-1]), shown)
+            _write_picture(_overlay_of(masks[-1]), shown)  # first: a mask without one is not taken for ours
+            write_mask(masks[-1], mask)
     return masks
 
 

@@ -112,10 +112,13 @@ def replay(path: Path, device: Device | None = None) -> Replay:
         check_random(content.random)
         batch = Batch.from_state(content.batch)
         _check_batch(batch, label_space.num_classes, config)
-        refuse_lone_values(network, config.augment.crop, batch.own or len(batch), processes=1)
+        own = batch.own or len(batch)
+        if not config.sync_batchnorm:  # else it was one of many processes, which had more values together
+            refuse_lone_values(network, config.augment.crop, own, processes=1)
     except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
         fault = first_fault(error) if isinstance(error, ValidationError) else " ".join(str(error).split())
         raise UserError(f"{path} is damaged ({fault:.200}); expected a replay-STEP.pt as a run wrote it.") from error
+    refuse_lone_values(network, config.augment.crop, own, processes=1)
     fabric = make_fabric(device or config.device, config.precision)
     if config.channels_last:
         objective.to(memory_format=torch.channels_last)

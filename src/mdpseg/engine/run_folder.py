@@ -19,7 +19,7 @@ from mdpseg.config import RunConfig
 from mdpseg.engine.loggers import Loggers, check_loggers
 from mdpseg.engine.stopping import sigterm_cleans_up
 from mdpseg.errors import UserError
-from mdpseg.files import disk_faults_are_told, remove_temporaries, write_text, write_whole
+from mdpseg.files import disk_faults_are_told, is_temporary, remove_temporaries, write_text, write_whole
 from mdpseg.history import History
 from mdpseg.recipe import dump
 
@@ -211,10 +211,11 @@ def open_run(config: RunConfig, rank: int = 0, *, began: float | None = None) ->
         raise UserError(f"Nothing to resume: {path} holds no last.ckpt. Leave --resume out to start there.")
     lock_file, locked = _lock(path)
     with lock_file as lock, sigterm_cleans_up():
-        remove_temporaries(path)
-        if not config.resume and any(file.name != ".lock" for file in path.iterdir()):
-            (path / ".lock").unlink()
+        if not config.resume and any(file.name != ".lock" and not is_temporary(file) for file in path.iterdir()):
+            if locked:
+                (path / ".lock").unlink()
             raise UserError(f"{path} is not empty; choose another out=, or --resume to continue the run there.")
+        remove_temporaries(path)
         run = RunFolder(path, Console(file=sys.stderr), began=began)
         if not locked:
             run.log("this file system has no locks: see to it that no other run writes here")
@@ -245,16 +246,28 @@ def open_run(config: RunConfig, rank: int = 0, *, began: float | None = None) ->
 
 def _lock(path: Path) -> tuple[IO[str], bool]:
     """Makes the folder, unless it is there, and locks it; False where its file system has no locks."""
+    while True:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            file = (path / ".lock").open("w")
+        except OSError as error:
+            raise UserError(f"out={path} cannot be written ({error.strerror}); choose another folder.") from error
+        try:
+            locked = files.lock(file, wait=False)
+        except BlockingIOError:
+            file.close()
+            raise UserError(f"{path} is in use by another run; wait for it, or choose another out=.") from None
+        if not locked or _is_open_at(file, path / ".lock"):
+            return file, locked
+        file.close()  # the run before removed it in between, and the next one may lock a file of its own
+
+
+def _is_open_at(file: IO[str], path: Path) -> bool:
+    """Whether an open file is the one that has that name."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        file = (path / ".lock").open("w")
-    except OSError as error:
-        raise UserError(f"out={path} cannot be written ({error.strerror}); choose another folder.") from error
-    try:
-        return file, files.lock(file, wait=False)
-    except BlockingIOError:
-        file.close()
-        raise UserError(f"{path} is in use by another run; wait for it, or choose another out=.") from None
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _empty(folder: Path) -> None:

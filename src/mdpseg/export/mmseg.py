@@ -33,8 +33,10 @@ def write(source: Source, path: Path, part: str) -> str:
         16: ((1, 2, 2, 1), (1, 1, 1, 2)),
         32: ((1, 2, 2, 2), (1, 1, 1, 1)),
     }[source.stride]
-    return f"""data_preprocessor = dict(mean={mean}, std={std}, bgr_to_rgb=True)
+    return f"""data_preprocessor = dict(type="SegDataPreProcessor", mean={mean}, std={std}, bgr_to_rgb=True)
 model = dict(
+    pretrained=None,  # which a base config may name, and the backbone takes one start only
+    data_preprocessor=data_preprocessor,
     backbone=dict(
         type="{"ResNetV1c" if deep else "ResNet"}", depth={re.findall("[0-9]+", name)[0]}, style="pytorch",
         strides={strides}, dilations={dilations}, contract_dilation=True,

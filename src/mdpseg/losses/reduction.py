@@ -28,8 +28,8 @@ def weighted_mean(total: Tensor, weights: Tensor) -> Tensor:
     Where several processes share a batch, the sum is over all of it, and the result is this process's part times their
     number: the mean of the processes' results, and of their gradients, is that of the whole batch.
     """
-    whole = ranks.summed(weights.sum()).clamp_min(torch.finfo(torch.float32).tiny)
-    return ranks.count() * total / whole
+    whole = ranks.summed(weights.sum())
+    return ranks.count() * total / whole.where(whole > 0, 1)  # not a tiny number: a gradient of 0 / tiny is no 0
 
 
 def pixel_weights(weights: Tensor | None, targets: Tensor) -> Tensor:

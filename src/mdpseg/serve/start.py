@@ -92,5 +92,5 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _url(address: str, port: int) -> str:
     if ip_address(address).is_unspecified:  # all of this machine's addresses
-        address = "127.0.0.1"
+        address = "::1" if ":" in address else "127.0.0.1"
     return f"http://{f'[{address}]' if ':' in address else address}:{port}/"

@@ -19,7 +19,7 @@ Rows = Annotated[
 ]
 PresetName = Annotated[str, typer.Option("--preset", help="small, paper, or a YAML file of your own.")]
 Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Only so many seeds.  [default: all]")]
-FirstSeed = Annotated[int, typer.Option("--first-seed", min=0, help="The first of them.")]
+FirstSeed = Annotated[int | None, typer.Option("--first-seed", min=0, help="The first of them.  [default: 0]")]
 Results = Annotated[Path, typer.Option("--results", help="CSV file of what was measured.")]
 RESULTS = Path("runs/tables/results.csv")
 
@@ -83,7 +83,7 @@ def show(
     preset: PresetName = "small",
     results: Results = RESULTS,
     seeds: Seeds = None,
-    first_seed: FirstSeed = 0,
+    first_seed: FirstSeed = None,
     out: Annotated[Path | None, typer.Option(help="Folder for TABLE.md, TABLE.csv, TABLE.png.")] = None,
     report: Annotated[Path | None, typer.Option(help="Also write the page with the conclusions here.")] = None,
 ) -> None:
@@ -103,7 +103,7 @@ def compare(
     preset: PresetName = "small",
     results: Results = RESULTS,
     seeds: Seeds = None,
-    first_seed: FirstSeed = 0,
+    first_seed: FirstSeed = None,
 ) -> None:
     """Print how far a row is ahead of others, by target, paired by seed, with 95 % interval."""
     from mdpseg.errors import UserError
@@ -117,8 +117,13 @@ def compare(
     typer.echo(compare_rows(chosen[0], compared, setting, there, _only(seeds, first_seed)))
 
 
-def _only(seeds: int | None, first_seed: int) -> range | None:
-    return range(first_seed, first_seed + seeds) if seeds else None
+def _only(seeds: int | None, first_seed: int | None) -> range | None:
+    from mdpseg.errors import UserError
+
+    if seeds is None and first_seed is not None:
+        raise UserError(f"--first-seed {first_seed} alone would change nothing; say with --seeds how many.")
+    first = first_seed or 0
+    return range(first, first + seeds) if seeds else None
 
 
 def _there(results: Path) -> Path:

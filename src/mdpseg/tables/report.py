@@ -23,12 +23,12 @@ and the same order of them, averaged over the targets that both rows are judged 
 interval over seeds (Student's t), with the number of seeds in brackets. It *holds* where the interval lies above 0,
 *does not* where it lies below, and is *undecided* otherwise. Two rows are close ("C4 as C3") where the interval lies
 within {CLOSE:g} points of 0 to either side, and are not where it lies outside; that says something only where no
-pretraining at all ({NOTHING}) lies outside of these {CLOSE:g} points, else it is *undecided*. A conclusion that says
-two things is judged as two, a and b; its word is that of more than half of its comparisons. Each interval stands for
-itself: of comparisons between equals, one in forty would still read *holds*, and one in forty *does not*. Settings are
-paired, code and machine are not: two runs of a seed whose lines have commits far apart hardly are a pair. Differences
-are in points of mIoU; the published ones are over the targets named, and beside them stands what was measured on the
-targets in their place."""
+pretraining at all ({NOTHING}) lies outside of these {CLOSE:g} points, else it is *undecided*. A conclusion holds
+where all of its comparisons do, and does not where one of them does not; of the authors', one that says two things is
+judged as two, a and b. Each interval stands for itself: of comparisons between equals, one in forty would still read
+*holds*, and one in forty *does not*. Settings are paired, code and machine are not: two runs of a seed whose lines have
+commits far apart hardly are a pair. Differences are in points of mIoU; the published ones are over the targets named,
+and beside them stands what was measured on the targets in their place."""
 _MOST_COMMITS = 5
 
 

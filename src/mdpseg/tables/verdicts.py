@@ -55,16 +55,13 @@ def judge(comparison: Comparison, measured: Measured, preset: Preset) -> Verdict
 
 
 def summary(words: Sequence[str]) -> str:
-    """The word of more than half of the comparisons, else ``undecided``; then how many say what."""
+    """Holds where all comparisons do, does not where one does not, else ``undecided``; then how many say what."""
     counts = Counter(words)
-    word, most = counts.most_common(1)[0]
-    if words.count(NOT_MEASURED) == len(words):
+    if counts[NOT_MEASURED] == len(words):
         return NOT_MEASURED
-    if 2 * most > len(words):
-        said = [f"{most} of {len(words)} comparison{'s' if len(words) > 1 else ''}"]
-    else:
-        word, said = UNDECIDED, [_counted(word, most)]
-    said += [_counted(other, count) for other, count in counts.most_common()[1:]]
+    word = HOLDS if counts[HOLDS] == len(words) else DOES_NOT if counts[DOES_NOT] else UNDECIDED
+    said = [f"{counts[word]} of {len(words)} comparison{'s' if len(words) > 1 else ''}"] if counts[word] else []
+    said += [_counted(other, count) for other, count in counts.most_common() if other != word]
     return f"{word} ({'; '.join(said)})"
 
 
