@@ -17,9 +17,10 @@ from pathlib import Path
 from tests import web_server
 
 from mdpseg.data.readers import Folder
+from mdpseg.data.shards.cache import Cache
 from mdpseg.data.shards.pack import pack
 from mdpseg.data.shards.reader import Shards
-from mdpseg.data.shards.store import Cache, RemoteShards
+from mdpseg.data.shards.store import RemoteShards
 
 TURNS, STEP = 5, 4
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -19,6 +20,7 @@ from mdpseg.errors import UserError
 Value = TypeVar("Value")
 
 _LAST_WORDS = "mdpseg/last-words"
+_CLOSED = "mdpseg/closed"
 # What gloo and NCCL say when a process is gone or does not answer.
 _CUT_OFF = re.compile(r"gloo|nccl|connection|broken pipe|timed? ?out", re.IGNORECASE)
 
@@ -82,6 +84,27 @@ def from_rank(value: Value, source: int = 0) -> Value:
     return held[0]
 
 
+def closed() -> None:
+    """Process 0 says that it has nothing left to write, for those that wait in :func:`leave`."""
+    if count() > 1:
+        with suppress(RuntimeError):  # whoever kept the word may be gone
+            _store().set(_CLOSED, "")
+
+
+def leave(code: int, patience: timedelta = timedelta(seconds=60)) -> SystemExit:
+    """What another process than 0 raises where all end with ``code``: it waits until process 0 has closed the run.
+
+    Whoever started the processes kills the others a moment after one has ended with such a code.
+    """
+    with suppress(RuntimeError):
+        _store().wait([_CLOSED], patience)
+    return SystemExit(code)
+
+
+def _store() -> Any:
+    return dist.distributed_c10d._get_default_store()
+
+
 @contextmanager
 def together() -> Iterator[None]:
     """Leaves the others word of what ends this process; and where another process ended, ends with its words.
@@ -94,7 +117,7 @@ def together() -> Iterator[None]:
     except BaseException as error:
         if count() == 1:
             raise
-        store = dist.distributed_c10d._get_default_store()
+        store = _store()
         if isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and _CUT_OFF.search(str(error))):
             raise UserError(f"Process {rank()} of {count()} ended: {_last_words(store, error)}") from error
         with suppress(RuntimeError):  # the process that kept it may be gone first

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from mdpseg.data import examine
 from mdpseg.data.check import check
@@ -88,6 +88,39 @@ def test_classes_that_a_part_lacks_are_a_remark(tmp_path, mdpseg_command):
     assert code == 1
     assert f"add images that show them, or leave them be; {kept}" in out
     assert "leave them out" not in out
+
+
+def turned(path, number, **more):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = number
+    with Image.open(path) as picture:
+        picture.load()
+    picture.save(path.with_suffix(f".{more['format']}"), exif=exif, **more)
+    if path.suffix != f".{more['format']}":
+        path.unlink()
+
+
+def test_an_image_that_is_stored_turned_is_a_remark(tmp_path):
+    """Its mask has the same size, and nothing else tells that it may be drawn on the upright picture."""
+    recipe = dataset(tmp_path / "d")
+    images = tmp_path / "d/images/train"
+    for number, kind in enumerate(("jpeg", "png", "webp", "jpeg")):
+        turned(images / f"{number}.png", number + 1, format=kind)
+    (tmp_path / "d/masks/train/3.png").unlink()
+    Image.fromarray(np.zeros((48, 40), np.uint8)).save(tmp_path / "d/masks/train/3.png")  # told as of another size
+    report = found(recipe, tmp_path)
+    assert [(problem.kind, problem.file) for problem in report.problems] == [
+        ("size", str(tmp_path / "d/masks/train/3.png")),
+        ("turned", str(images / "1.png")),
+        ("turned", str(images / "2.webp")),
+    ]
+    assert not report.clean
+    said = "stored turned (EXIF orientation 2), which is not followed; its mask must be drawn on the pixels as stored."
+    assert report.problems[1].line() == f"mine (train): image {images / '1.png'} is {said}"
+    (tmp_path / "d/images/train/3.jpeg").unlink()
+    (tmp_path / "d/masks/train/3.png").unlink()
+    assert found(recipe, tmp_path).clean
+    assert kinds(check(f"{{name: web, reader: folder, images: {images}, unlabelled: true}}", workers=0)) == []
 
 
 def spoil(root):

@@ -244,6 +244,44 @@ def test_the_other_processes_of_a_launcher_wait_for_a_checkpoint(tmp_path):
     assert not list(out.glob(".*"))
 
 
+SLOW_TO_CLOSE = """
+import sys, time, mdpseg
+from mdpseg.engine import finite, loggers
+
+if __name__ == "__main__":
+    close = loggers.Loggers.close
+    loggers.Loggers.close = lambda *given: (time.sleep(8), close(*given))[-1]
+    if len(sys.argv) > 2:
+        check = finite.FiniteGuard.check
+        finite.FiniteGuard.check = lambda guard, step, batch, losses, norm: check(
+            guard, step, batch, losses, norm if step < 3 else norm * float("nan")
+        )
+    mdpseg.pretrain(sys.argv[1], ["devices=2"])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["signal", "nan"])
+def test_the_other_processes_of_a_launcher_wait_until_the_run_is_closed(how, tmp_path):
+    """Loggers take their time, and the message comes after them."""
+    out = tmp_path / "run"
+    (tmp_path / "script.py").write_text(SLOW_TO_CLOSE)
+    file = tiny.write_recipe(tmp_path / "recipe.yaml", recipe(out, iterations=100000, checkpoint_every=100000))
+    command = [sys.executable, tmp_path / "script.py", file, *(["nan"] if how == "nan" else [])]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    if how == "signal":
+        processes.wait_for(lambda: written_steps(out) > 2)
+        process.terminate()
+    stderr = process.communicate(timeout=120)[1]
+    code, said = {
+        "signal": (143, "stopped; --resume continues"),
+        "nan": (1, "or those of another of 2 processes). Lower optim.lr"),
+    }[how]
+    assert process.returncode == code, stderr
+    assert said in stderr
+    assert not list(out.glob(".*"))
+
+
 def test_a_run_stopped_before_its_first_step_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "batches", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(SystemExit):

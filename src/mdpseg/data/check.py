@@ -143,6 +143,10 @@ def _examine(part: Part, workers: int) -> Iterator[Problem]:
         if part.shares is not None and seen.pixels is not None:
             part.shares.add(seen.pixels)
         yield from (Problem.of(fault, part.title) for fault in seen.faults)
+        if seen.orientation != 1:
+            noted = f"stored turned (EXIF orientation {seen.orientation}), which is not followed"
+            todo = "its mask must be drawn on the pixels as stored"
+            yield Problem("turned", part.title, part.names[-1], f"image {part.names[-1]} is {noted}", todo)
     absent = part.shares.absent() if part.shares is not None else []
     if absent:
         names = ", ".join(absent[:_MOST_NAMES]) + (" ..." if absent[_MOST_NAMES:] else "")

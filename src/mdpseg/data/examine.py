@@ -12,9 +12,11 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from mdpseg.data.duplicates import look
+from mdpseg.data.image import DAMAGE_BESIDE, orientation
 from mdpseg.data.loader import Reader
 from mdpseg.data.readers.pairs import PairReader
 from mdpseg.data.readers.unlabelled import Unlabelled
@@ -35,6 +37,8 @@ class Examined:
         mask: digest of the mask file's bytes.
         look: difference hash, see :func:`mdpseg.data.duplicates.look`.
         pixels: int64 [256], pixels of each local id, None where there is no mask to read.
+        orientation: of the image file's EXIF, which readers do not follow; 1 is upright, and what is said of an image
+            without a mask that fits it.
     """
 
     name: str
@@ -43,6 +47,7 @@ class Examined:
     mask: bytes | None
     look: bytes | None
     pixels: NDArray[np.int64] | None
+    orientation: int = 1
 
 
 def examine(reader: Reader, workers: int) -> Iterator[Examined]:
@@ -87,6 +92,7 @@ def _examine_one(reader: Reader, index: int) -> Examined:
         _file_digest(files[1]) if len(files) > 1 else _tensor_digest(mask),
         None if image is None else look(image),
         None if mask is None else torch.bincount(mask.flatten(), minlength=256).numpy(),
+        _orientation(files[0]) if files and image is not None and mask is not None and not faults else 1,
     )
 
 
@@ -96,6 +102,15 @@ def _attempt(faults: list[BadFileError], read: Callable[..., Value], *arguments:
     except BadFileError as fault:
         faults.append(fault)
         return None
+
+
+def _orientation(path: Path) -> int:
+    """By the file's header: nothing is decoded. A PNG may have it behind the pixels, where it is not looked for."""
+    try:
+        with Image.open(path, formats=["JPEG", "PNG", "WEBP"]) as picture:  # TIFFs are never turned
+            return orientation(picture) if "exif" in picture.info or picture.format != "PNG" else 1
+    except DAMAGE_BESIDE:
+        return 1
 
 
 def _file_digest(path: Path) -> bytes | None:

@@ -105,11 +105,17 @@ def _from_file(path: Path, bands: Bands) -> Tensor:
 
 def upright(pixels: Tensor, picture: Image.Image) -> Tensor:
     """Pixels [C, H, W], as they lie in the file, turned as the picture's EXIF says; damaged EXIF says nothing."""
-    try:
-        turn = _UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
-    except DAMAGE_BESIDE:
-        turn = None
+    turn = _UPRIGHT.get(orientation(picture))
     return (turn(pixels) if turn else pixels).contiguous()
+
+
+def orientation(picture: Image.Image) -> int:
+    """The picture's EXIF orientation, 2 to 8; 1, upright, also where it has none or a damaged one."""
+    try:
+        noted = picture.getexif().get(ExifTags.Base.Orientation)
+    except DAMAGE_BESIDE:
+        return 1
+    return int(noted) if noted in _UPRIGHT else 1
 
 
 def _from_array(array: np.ndarray[Any, Any]) -> Tensor:

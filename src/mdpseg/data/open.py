@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,10 @@ from mdpseg.data.readers import (
 from mdpseg.data.readers.subset import Subset
 from mdpseg.data.readers.tiff import Bands
 from mdpseg.data.readers.unlabelled import Images, Unlabelled
+from mdpseg.data.shards.cache import Cache
+from mdpseg.data.shards.index import NAME as INDEX
 from mdpseg.data.shards.reader import Shards
-from mdpseg.data.shards.store import Cache, RemoteShards
+from mdpseg.data.shards.store import NoIndexError, RemoteShards
 from mdpseg.data.toy import ToyWorld
 from mdpseg.errors import UserError
 from mdpseg.label_space import CatchAll, LabelSpace
@@ -161,27 +164,53 @@ def _huggingface(config: DatasetConfig, data_root: Path) -> HuggingFace:
 
 def _shards(config: DatasetConfig, data_root: Path) -> Shards:
     classes = config.classes
-    if config.url is not None:
-        cache = Cache(data_root / config.cache, round((config.cache_gb or 10) * 10**9)) if config.cache else None
-        store: RemoteShards | Path = RemoteShards(config.url, config.name, cache)
-    else:
-        assert config.path is not None  # its configuration checks it
-        store = data_root / config.path
-        if (store / config.split).is_dir():
-            store /= config.split
-        elif "split" in config.model_fields_set:
-            raise UserError(
-                f"{config.name}: no folder {store / config.split}; expected the shards of split {config.split!r} "
-                f"there. Leave `split` out to read those in {store} itself."
-            )
     return Shards(
-        store,
+        _shards_on_server(config, data_root) if config.url is not None else _shards_in_folder(config, data_root),
         classes if isinstance(classes, list) or classes is None else data_root / classes,
         subset=_subset(config, data_root),
         name=config.name,
         catch_all=config.catch_all,
         labelled=not config.unlabelled,
     )
+
+
+def _shards_in_folder(config: DatasetConfig, data_root: Path) -> Path:
+    assert config.path is not None  # its configuration checks it
+    folder = data_root / config.path
+    if (folder / config.split).is_dir():
+        return folder / config.split
+    if _names_split(config):
+        raise _no_shards(config, f"folder {folder / config.split}", str(folder))
+    return folder
+
+
+def _shards_on_server(config: DatasetConfig, data_root: Path) -> RemoteShards:
+    assert config.url is not None
+    cache = Cache(data_root / config.cache, round((config.cache_gb or 10) * 10**9)) if config.cache else None
+    below = f"{config.url.rstrip('/')}/{config.split}"
+    if _names_split(config):
+        try:
+            return RemoteShards(below, config.name, cache)
+        except NoIndexError as error:
+            raise _no_shards(config, f"{below}/{INDEX}", config.url) from error
+    try:  # first: of a file that is not there, S3 may say that it is forbidden
+        return RemoteShards(config.url, config.name, cache)
+    except NoIndexError:
+        with suppress(NoIndexError):
+            return RemoteShards(below, config.name, cache)
+        raise
+
+
+def _no_shards(config: DatasetConfig, absent: str, outside: str) -> UserError:
+    return UserError(
+        f"{config.name}: no {absent}; expected the shards of split {config.split!r} there. Leave `split` out to read "
+        f"those in {outside} itself."
+    )
+
+
+def _names_split(config: DatasetConfig) -> bool:
+    """Whether the entry asks for one split. The default does not: a run's own recipe.yaml writes it out, too."""
+    return bool(config.split != DatasetConfig.model_fields["split"].default)
 
 
 # readers that take more than a root and a split

@@ -22,13 +22,14 @@ KINDS = {
     "duplicate": "Duplicates inside a split",
     "leak": "Images of val that are also in train",
     "near_leak": "Images of val that look like one in train",
+    "turned": "Images that a camera noted as turned",
     "near": "Images that look like another of the same split",
     "absent_part": "Classes that do not occur in a part (val, or a subset)",
 }
 
-# Two frames of a film look alike, a small part lacks rare classes, and that is no mistake. Told, but not counted as
-# problems.
-REMARKS = frozenset({"near", "absent_part"})
+# Two frames of a film look alike, a small part lacks rare classes, a mask may well be drawn on the pixels as they are
+# stored, and that is no mistake. Told, but not counted as problems.
+REMARKS = frozenset({"turned", "near", "absent_part"})
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mdpseg import weights
+from mdpseg import ranks, weights
 from mdpseg.config import FinetuneConfig
 from mdpseg.data.bad_files import BadFiles
 from mdpseg.data.draws import Draws
@@ -93,7 +93,8 @@ def finetune(config: FinetuneConfig | Mapping[str, Any] | str | Path, overrides:
                 run.loggers.picture(step, "predictions", lambda: draw_predictions(network, judge, config.eval, fabric))
 
         earlier = read_scores(run.path) if config.resume else {}
-        has_weights = config.resume and (run.checkpoint.exists() or run.earlier_checkpoint.exists())
+        # of the first process: the other machines need not have the folder
+        has_weights = ranks.from_rank(config.resume and (run.checkpoint.exists() or run.earlier_checkpoint.exists()))
         if config.classifier == "prototypes" and not has_weights:
             bad_files = BadFiles.of_run(config.on_bad_file, [reader], run.path, run.log_from_any)
             temperature = config.classifier_temperature

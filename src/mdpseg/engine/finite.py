@@ -75,9 +75,11 @@ class FiniteGuard:
             write_replay(file, step, names, parts, evidence, self.config)
         ranks.objects(None)  # nobody ends before the file is written
         shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+        if ranks.count() > 1 and math.isfinite(parts["loss"]):  # the gradient is the mean of all processes'
+            shown += f", or those of another of {ranks.count()} processes"
         values = ", ".join(f"{name} {value:.4g}" for name, value in parts.items() if name != "loss")
         if not self.run.writes:
-            raise SystemExit(2)  # one message, not one a process
+            raise ranks.leave(2)  # one message, not one a process
         raise UserError(
             f"The loss is {parts['loss']:.4g} at step {step} ({values}; images {shown}). Lower optim.lr, or set "
             f"optim.clip; `mdpseg replay {file}` runs this batch again and names the first layer that is not finite."

@@ -133,6 +133,9 @@ class _TensorBoard:
 
 class _MLflow:
     def __init__(self, config: RunConfig, step: int) -> None:
+        # MLflow's own patience with a silent server is 20 minutes, in which the run and its other processes would stand
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         from mlflow import MlflowClient
 
         self._client = MlflowClient()  # where: MLFLOW_TRACKING_URI, as always with MLflow

@@ -16,6 +16,7 @@ from mdpseg.data.bad_files import BadFiles
 from mdpseg.data.draws import Draws
 from mdpseg.data.loader import Reader, batches
 from mdpseg.data.share import MixingDraws
+from mdpseg.engine.agreement import refuse_disagreement
 from mdpseg.engine.batch_norm import even_out_statistics, sync_batchnorm
 from mdpseg.engine.checkpoint import restore, run_state
 from mdpseg.engine.curves import draw_curves
@@ -68,13 +69,14 @@ def train(
         KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM, after a checkpoint.
     """
     after_step = after_step or {}
+    data = list(label_space.names), [len(reader) for reader in readers]
+    refuse_disagreement(config, data)
     plain = objective
     objective, optimizer = _prepare(plain, fabric, config, optim)
     device = fabric.device
 
     if ranks.rank() > 0:
         seed_everything(config.seed, ranks.rank())  # start weights were the same everywhere; dropout should not be
-    data = list(label_space.names), [len(reader) for reader in readers]
     start = restore(plain, optimizer, run, config, data, device) if config.resume else 0
 
     objective.train()
@@ -135,7 +137,7 @@ def train(
                     ranks.objects(None)  # nobody ends before it is written: launchers then kill the others
             if stopping:
                 run.log(f"saved after step {done}")
-                raise ending(stopping)
+                raise ending(stopping) if run.writes else ranks.leave(128 + stopping)
 
             # evaluate, draw
             if done in after_step:

@@ -242,6 +242,7 @@ def open_run(config: RunConfig, rank: int = 0, *, began: float | None = None) ->
             run.loggers.close(finished)
             _locks.discard(lock)
             (path / ".lock").unlink(missing_ok=True)
+            ranks.closed()
 
 
 def _lock(path: Path) -> tuple[IO[str], bool]:

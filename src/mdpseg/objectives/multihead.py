@@ -49,10 +49,11 @@ class MultiHead(nn.Module):
         maps, targets, weights = labelled_maps(batch, classifier.normalised(features))
         targets = targets.flatten()
         dataset = self.dataset_of_class[targets.clamp_min(0)].where(targets >= 0, -1)
-        mass = torch.zeros(len(self.label_space.datasets), device=targets.device)
-        mass.index_add_(0, dataset.clamp_min(0), weights.flatten().where(targets >= 0, 0))  # [datasets]
-        mass = ranks.summed(mass)
-        balanced = weights.flatten() / mass[dataset].clamp_min(1e-6)  # each dataset's pixels weigh 1 together
+        weights = weights.flatten()
+        # not index_add_, which adds one by one: millions of pixels of weight 0.3 would be rounded
+        each = [weights.where(dataset == number, 0).sum() for number in range(len(self.label_space.datasets))]
+        mass = ranks.summed(torch.stack(each))
+        balanced = weights / mass[dataset].clamp_min(1e-6)  # each dataset's pixels weigh 1 together
         rows = pixel_rows(maps)
         return union_classification(rows, *classifier.rows, targets, self.label_space, weights=balanced)
 

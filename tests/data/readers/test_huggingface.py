@@ -2,13 +2,14 @@
 
 import io
 import json
+import re
 import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mdpseg.data.readers import HuggingFace
+from mdpseg.data.readers import HuggingFace, huggingface
 from mdpseg.data.readers.complaints import gather
 from mdpseg.errors import BadFileError, UserError
 
@@ -97,12 +98,41 @@ def test_saved_to_disk(tmp_path):
     assert holds(HuggingFace(tmp_path / "two", "validation", **COLUMNS), 2, 3)
 
 
+@pytest.mark.parametrize("split", ["train", "train[:50%]", "test+train"])
+def test_another_split_than_the_one_that_was_saved(tmp_path, split):
+    """Else a `val` that was never saved would be the training data."""
+    part = dataset()
+    part.info.splits, part._split = None, datasets.NamedSplit(split)
+    part.save_to_disk(tmp_path / "one")
+    assert holds(HuggingFace(tmp_path / "one", "train", **COLUMNS))
+    assert holds(HuggingFace(tmp_path / "one", split, **COLUMNS))
+    with pytest.raises(
+        UserError, match=rf"no split 'val' in .*/one, which was saved of split '{re.escape(split)}'; .*leave `split`"
+    ):
+        HuggingFace(tmp_path / "one", "val", **COLUMNS)
+    datasets.DatasetDict({"val": part}).save_to_disk(tmp_path / "two")  # here the folder says which split it is
+    assert holds(HuggingFace(tmp_path / "two", "val", **COLUMNS))
+
+
 def test_parquet(tmp_path):
     root, cache = parquet(tmp_path / "p"), tmp_path / "cache"
     assert holds(HuggingFace(root, "train", cache=cache, **COLUMNS))
     assert holds(HuggingFace(root, "validation", cache=cache, **COLUMNS), 1, 4)
     one = root / "data" / "validation-00000-of-00001.parquet"
-    assert holds(HuggingFace(one, "any", cache=cache, **COLUMNS), 1, 4)
+    for split in ("validation", "train"):  # train: what a recipe without `split` says
+        assert holds(HuggingFace(one, split, cache=cache, **COLUMNS), 1, 4)
+    with pytest.raises(UserError, match=r"validation-00000-of-00001.parquet does not say .* of split 'test'; expected"):
+        HuggingFace(one, "test", cache=cache, **COLUMNS)
+    for name in ("rows.parquet", "test/rows.parquet"):
+        (root / name).parent.mkdir(exist_ok=True)
+        one.rename(root / name)
+        one = root / name
+        assert holds(HuggingFace(one, "train", cache=cache, **COLUMNS), 1, 4)
+        if one.parent.name == "test":
+            assert holds(HuggingFace(one, "test", cache=cache, **COLUMNS), 1, 4)
+        else:
+            with pytest.raises(UserError, match="leave `split` out"):
+                HuggingFace(one, "test", cache=cache, **COLUMNS)
 
 
 def test_a_path_is_no_pattern(tmp_path):
@@ -166,6 +196,51 @@ def test_a_stream_that_was_read_is_not_asked_again(tmp_path):
     assert (
         HuggingFace(root, "train", stream=COUNT, cache=cache, **COLUMNS)[2].image.numpy() == image(9).transpose(2, 0, 1)
     ).all()
+
+
+@pytest.mark.parametrize("more", [{}, {"stream": COUNT + 3}, {"classes": ["a", "b", "c"], "names": None}])
+def test_a_stream_that_was_read_needs_neither_its_source_nor_a_cache_to_write_to(tmp_path, monkeypatch, more):
+    root, cache = parquet(tmp_path / "p"), tmp_path / "cache"
+    settings = {**COLUMNS, "stream": COUNT, "cache": cache, **more}
+    HuggingFace(root, "train", **settings)
+    before = {path: path.stat().st_mtime_ns for path in cache.rglob("*")}
+    root.rename(tmp_path / "gone")
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    monkeypatch.setitem(sys.modules, "filelock", None)
+    again = HuggingFace(root, "train", **settings)
+    assert again.classes == more.get("classes", NAMES)
+    assert holds(again)
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*")} == before
+
+
+def test_class_names_that_were_not_noted_are_asked_for_once(tmp_path, monkeypatch):
+    """By an earlier version, or of another column."""
+    root, cache = parquet(tmp_path / "p"), tmp_path / "cache"
+    settings = {**COLUMNS, "stream": COUNT, "cache": cache}
+    HuggingFace(root, "train", **settings)
+    record = cache / "spool.json"
+    known = json.loads(record.read_text())
+    del known["names"]
+    record.write_text(json.dumps(known))
+    with monkeypatch.context() as patch:
+        patch.setattr(huggingface, "spool", lambda *_: (_ for _ in ()).throw(UserError("cannot be written")))
+        assert holds(HuggingFace(root, "train", **settings))
+    assert holds(HuggingFace(root, "train", **settings))
+    root.rename(tmp_path / "gone")
+    assert HuggingFace(root, "train", **settings).classes == NAMES
+
+
+def test_a_stream_that_is_not_whole_asks_its_source(tmp_path):
+    root, cache = parquet(tmp_path / "p"), tmp_path / "cache"
+    settings = {**COLUMNS, "cache": cache}
+    HuggingFace(root, "train", stream=2, **settings)
+    root.rename(tmp_path / "gone")
+    assert len(HuggingFace(root, "train", stream=2, **settings)) == 2
+    with pytest.raises(UserError, match="no folder"):
+        HuggingFace(root, "train", stream=3, **settings)
+    (cache / "masks/00000001.png").unlink()
+    with pytest.raises(UserError, match="no folder"):
+        HuggingFace(root, "train", stream=2, **settings)
 
 
 def test_a_saved_dataset_is_streamed_too(tmp_path):

@@ -2,8 +2,11 @@
 
 import os
 
+import pytest
+
 from mdpseg.data.readers import Folder
 from mdpseg.data.readers.layout import files_below
+from mdpseg.errors import UserError
 from tests.data.readers.files import write_image, write_lines, write_mask
 
 
@@ -19,6 +22,29 @@ def test_hidden_files_and_folders_are_left_out(tmp_path):
 
 def test_a_folder_that_is_not_there_holds_nothing(tmp_path):
     assert files_below(tmp_path / "nowhere" / "deeper", [".jpg"]) == []
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch, linked):
+    """By a stand-in for the system: for root every folder can be listed."""
+    for name in ("in/a/0.jpg", "locked/1.jpg"):
+        write_lines(tmp_path / name, [""])
+    locked = tmp_path / "in" / "locked"
+    (tmp_path / "locked").rename(tmp_path / "elsewhere" if linked else locked)
+    if linked:
+        os.symlink(tmp_path / "elsewhere", locked)
+    scandir = os.scandir
+
+    def refusing(path):
+        if path == str(locked):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    message = rf"folder {locked} cannot be listed \(Permission denied\).*make it readable"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refusing)
+        with pytest.raises(UserError, match=message):
+            files_below(tmp_path / "in", [".jpg"])
 
 
 def test_linked_folders_are_followed(tmp_path):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mdpseg.data.readers import PairList
+from mdpseg.data.readers import PairList, pair_list
 from mdpseg.errors import UserError
 
 from .files import write_image, write_mask
@@ -92,6 +92,16 @@ def test_absolute_paths_and_other_starts(tmp_path):
 def test_wrong_lists(tmp_path, lines, said):
     with pytest.raises(UserError, match=said):
         PairList(build(tmp_path, lines), "train", CLASSES)
+
+
+def test_a_list_may_be_larger_than_one_of_ids(tmp_path, monkeypatch):
+    """Absolute paths of COCO's train2017 take 19 MiB; here comments take their room."""
+    path = build(tmp_path, [*["# " + "x" * 10**5] * 200, "photos/one.jpg,labels/0.png"])
+    assert path.stat().st_size > 19 * 2**20
+    assert len(PairList(path, "train", CLASSES)) == 1
+    monkeypatch.setattr(pair_list, "LARGEST_PAIR_LIST", 2**20)
+    with pytest.raises(UserError, match="more than 1048576 bytes"):
+        PairList(path, "train", CLASSES)
 
 
 def test_missing_lists(tmp_path):

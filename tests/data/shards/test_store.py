@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 
 import pytest
@@ -10,10 +11,11 @@ import webdataset
 
 from mdpseg import web
 from mdpseg.data.open import open_dataset
+from mdpseg.data.shards.cache import Cache
 from mdpseg.data.shards.index import NAME, parse
 from mdpseg.data.shards.pack import pack
 from mdpseg.data.shards.reader import Shards
-from mdpseg.data.shards.store import Cache, RemoteShards
+from mdpseg.data.shards.store import RemoteShards
 from mdpseg.errors import BadFileError, UserError
 from tests import web_server
 from tests.data.readers.files import write_image, write_mask
@@ -65,7 +67,11 @@ def info(name, kind=tarfile.REGTYPE, link=""):
 
 
 @pytest.mark.parametrize(
-    "endings", [("jpg", "png"), ("image.png", "seg.png"), ("jpeg", "mask.png"), ("JPG", "label.png")]
+    "endings",
+    [
+        *[("jpg", "png"), ("image.png", "seg.png"), ("jpeg", "mask.png"), ("JPG", "label.png"), ("png", "mask.png")],
+        *[("image.jpg", "png"), ("image.png", "png"), ("img.jpeg", "png"), ("img.webp", "png"), ("webp", "png")],
+    ],
 )
 def test_shards_of_others_are_looked_through_once(tmp_path, endings):
     shards = others(tmp_path, endings)
@@ -73,6 +79,7 @@ def test_shards_of_others_are_looked_through_once(tmp_path, endings):
     assert [sample.id for sample in first] == ["a", "b"]
     index = parse((shards / NAME).read_bytes(), "index")
     assert [row.id for row in index.rows] == ["b", "a"]
+    assert [(row.image.length, row.mask.length) for row in index.rows] == [tuple(map(len, member(tmp_path)))] * 2
     stamp = (shards / NAME).stat().st_mtime_ns
     same(Shards(shards, ["a", "b"]), first)
     assert (shards / NAME).stat().st_mtime_ns == stamp
@@ -83,6 +90,39 @@ def test_a_shard_that_comes_later_is_seen(tmp_path):
     assert len(Shards(shards, ["a", "b"])) == 2
     others(tmp_path, keys=("c",), name="x-001.tar")
     assert len(Shards(shards, ["a", "b"])) == 3
+
+
+def test_a_shard_that_was_replaced_by_one_of_the_same_size_is_seen(tmp_path):
+    shards = others(tmp_path)
+    assert [sample.id for sample in Shards(shards, ["a", "b"])] == ["a", "b"]
+    size = (shards / "x-000.tar").stat().st_size
+    others(tmp_path, keys=("d", "c"))
+    made = (shards / NAME).stat().st_mtime_ns
+    os.utime(shards / "x-000.tar", ns=(made, made + 1))
+    assert (shards / "x-000.tar").stat().st_size == size
+    assert [sample.id for sample in Shards(shards, ["a", "b"])] == ["c", "d"]
+    assert (shards / NAME).stat().st_mtime_ns > made
+
+
+def test_an_index_by_an_earlier_rule_is_made_anew(tmp_path):
+    shards = others(tmp_path, ("webp", "png"))
+    first = Shards(shards, ["a", "b"])
+
+    def mask_for_image(index):
+        del index["rule"]
+        index["rows"] = [[*row[:2], *row[5:]] for row in index["rows"]]
+
+    changed(shards, mask_for_image)
+    same(Shards(shards, ["a", "b"]), first)
+
+
+def test_shards_that_say_how_many_there_are(tmp_path):
+    for number, key in enumerate("ab"):
+        shards = others(tmp_path, keys=(key,), name=f"train-{number:05d}-of-00064.tar")
+    assert [sample.id for sample in Shards(shards, ["a", "b"])] == ["a", "b"]
+    others(tmp_path, keys=("c",), name="val-00000-of-00001.tar")
+    with pytest.raises(UserError, match=r"several kinds \(train, val\)"):
+        Shards(shards, ["a", "b"])
 
 
 def test_where_no_index_can_be_written_it_stays_in_memory(tmp_path):
@@ -257,6 +297,35 @@ def test_a_url_in_a_recipe(packed, tmp_path):
             config(**{**entry, **wrong})
 
 
+def test_the_split_of_a_url(packed, tmp_path):
+    """As that of a path: a folder below it."""
+    reader, out = packed
+    (tmp_path / "www").mkdir()
+    out.rename(tmp_path / "www" / "val")
+    with web_server.serving(tmp_path / "www") as server:
+        entry = {"name": "mine", "reader": "shards", "url": f"{server.url}/"}
+        same(open_dataset(config(**entry, split="val")), reader)
+        same(open_dataset(config(**entry | {"url": f"{server.url}/val"})), reader)
+        with pytest.raises(UserError, match=rf"no {server.url}/test/index\.json; .*Leave `split` out"):
+            open_dataset(config(**entry, split="test"))
+        with pytest.raises(UserError, match=rf"no {server.url}/val/val/index\.json; .*split 'val'"):
+            open_dataset(config(**entry | {"url": f"{server.url}/val"}, split="val"))
+        with pytest.raises(UserError, match=rf"{server.url}/index\.json is not there"):
+            open_dataset(config(**entry))
+        (tmp_path / "www" / "val").rename(tmp_path / "www" / "train")
+        same(open_dataset(config(**entry)), reader)
+
+
+def test_the_recipe_that_a_run_writes_reads_the_same_shards(packed):
+    """It has every setting, also a split that nobody asked for."""
+    reader, out = packed
+    with web_server.serving(out) as server:
+        for place in ({"path": str(out)}, {"url": server.url}):
+            written = config(name="mine", reader="shards", **place).model_dump(mode="json")
+            assert written["split"] == "train"
+            same(open_dataset(config(**written)), reader)
+
+
 def test_classes_lie_beside_the_shards_on_the_server(tmp_path):
     shards = others(tmp_path)
     local = Shards(shards, ["a", "b"])  # makes the index, which names no classes
@@ -353,15 +422,3 @@ def test_the_cache_serves_again_and_stays_small(packed, tmp_path):
             path.write_bytes(bytes(path.stat().st_size))
         same(remote, reader)
         assert len(server.asked) == 2 * asked - 1  # all but the index
-
-
-def test_the_oldest_go_from_a_full_cache(tmp_path):
-    cache = Cache(tmp_path, 3200)
-    for number in range(20):
-        cache.put(f"{number}", bytes(400))
-        cache.get("0")
-    left = sum(path.stat().st_size for path in tmp_path.glob("??/*"))
-    assert left <= 3200
-    assert cache.get("0") is not None
-    assert cache.get("19") is not None
-    assert cache.get("1") is None

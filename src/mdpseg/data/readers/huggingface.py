@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from mdpseg.data.readers.decode import damaged, decode_photograph, read_bytes
 from mdpseg.data.readers.huggingface_cells import content_of, decode_cell_ids, undecoded
 from mdpseg.data.readers.huggingface_source import features_of, open_rows, told
 from mdpseg.data.readers.pairs import IGNORED, Pair, PairReader, id_table
-from mdpseg.data.readers.spool import spool
+from mdpseg.data.readers.spool import kept, spool
 from mdpseg.data.readers.subset import Subset
 from mdpseg.errors import UserError
 
@@ -26,11 +27,12 @@ class HuggingFace(PairReader):
     (``00000017``). Samples are uint8 [3, H, W] images and uint8 [H, W] masks.
 
     With ``stream`` the first samples of the stream, in its own order, are kept as files in ``cache``; from then on the
-    dataset is those files.
+    dataset is those files, and the source is not opened again.
 
     Args:
         source: a folder or parquet file, as a path; or a name on the hub, as a text.
-        split: which split; a folder that was saved of a single split has only that.
+        split: which split; ``train`` is also whatever a single parquet file, or a folder that was saved of a single
+            split, holds.
         classes: a class list, see :func:`mdpseg.data.readers.classes.read_classes`; default: the names of ``names``, or
             of the mask column if its numbers are a ClassLabel.
         image: column of the images.
@@ -63,34 +65,43 @@ class HuggingFace(PairReader):
         catch_all: str | None = None,
     ) -> None:
         where = f"{name}: dataset {source}"
-        with told(where):
-            rows = open_rows(source, split, stream is not None, cache, name)
-        features = features_of(rows, where)
-        for column in [image, mask, *([names] if names else [])]:
-            if column not in features:
-                raise UserError(f"{where} has no column {column!r}; it has {', '.join(features)}.")
-        listed = _class_names(classes, features, names or mask, where, name)
+        if stream is not None and cache is None:
+            raise UserError(f"{where} is streamed and needs a cache, a folder for its samples.")
+        labels = names or mask
+        identity = {"source": str(source), "split": split, "image": image, "mask": mask}
+        there = kept(Path(cache), stream, identity, name) if stream is not None and cache is not None else None
+        rows: Any = None
+        if there is not None and (classes is not None or labels in there.names):
+            known = there.names.get(labels)  # and nothing is opened: neither the network nor the source is needed
+        else:
+            with told(where):
+                rows = open_rows(source, split, stream is not None, cache, name)
+            features = features_of(rows, where)
+            for column in (image, mask, labels):
+                if column not in features:
+                    raise UserError(f"{where} has no column {column!r}; it has {', '.join(features)}.")
+            with told(where):
+                rows = undecoded(rows.select_columns([image, mask]), image, mask)
+            known = _class_label(features[labels])
+        listed = _class_names(classes, known, labels, where, name)
         if catch_all is not None and catch_all not in listed:
             raise UserError(f"{name}: catch_all {catch_all!r} is not one of the classes; name one of {listed}.")
-        with told(where):
-            rows = undecoded(rows.select_columns([image, mask]), image, mask)
         self._columns = {"image": image, "mask": mask}
-        self._rows: Any = None
-        if stream is None:
-            self._rows = rows
-            pairs = [_row_pair(source, split, row, image, mask) for row in range(len(rows))]
+        self._rows: Any = rows if stream is None else None
+        naming = partial(_row_pair, source, split, image=image, mask=mask)
+        if there is not None and rows is None:
+            pairs = there.pairs
+        elif stream is None or cache is None:
+            pairs = [naming(row) for row in range(len(rows))]
         else:
-            if cache is None:
-                raise UserError(f"{where} is streamed and needs a cache, a folder for its samples.")
-            identity = {"source": str(source), "split": split, "image": image, "mask": mask}
-
-            def samples(start: int) -> Iterator[tuple[bytes, bytes]]:
-                with told(where):
-                    for number, row in enumerate(rows.skip(start), start):
-                        pair = _row_pair(source, split, number, image, mask)
-                        yield content_of(row[image], pair.image, name), content_of(row[mask], pair.mask, name)
-
-            pairs = spool(samples, Path(cache), stream, identity, name)
+            samples = partial(_samples, rows, naming, image, mask, where, name)
+            noted = {labels: known} if known is not None and classes is None else {}
+            try:
+                pairs = spool(samples, Path(cache), stream, identity, name, noted)
+            except UserError:
+                if there is None:
+                    raise
+                pairs = there.pairs  # where class names cannot be noted they are asked for each time
         table = id_table({i: i for i in range(len(listed))} | {255: IGNORED})
         super().__init__(pairs, listed, table, name=name, catch_all=catch_all, subset=subset)
 
@@ -125,6 +136,16 @@ class HuggingFace(PairReader):
         return content_of(value, path, self.name)
 
 
+def _samples(
+    rows: Any, naming: Callable[[int], Pair], image: str, mask: str, where: str, name: str, start: int
+) -> Iterator[tuple[bytes, bytes]]:
+    """The content of image and mask of each row of a stream from one on."""
+    with told(where):
+        for number, row in enumerate(rows.skip(start), start):
+            pair = naming(number)
+            yield content_of(row[image], pair.image, name), content_of(row[mask], pair.mask, name)
+
+
 def _row_pair(source: str | Path, split: str, row: int, image: str, mask: str) -> Pair:
     """What a row is called in messages: not a file that is there."""
     key = f"{row:08d}"
@@ -133,14 +154,13 @@ def _row_pair(source: str | Path, split: str, row: int, image: str, mask: str) -
 
 
 def _class_names(
-    classes: str | Path | Sequence[Any] | None, features: Mapping[str, Any], column: str, where: str, name: str
+    classes: str | Path | Sequence[Any] | None, names: Sequence[Any] | None, column: str, where: str, name: str
 ) -> list[str]:
     if classes is not None:
         listed = read_classes(classes, name)
         if listed.colours is not None:
             raise UserError(f"{name}: its class list gives colors, but masks of this reader hold ids; leave them out.")
         return listed.names
-    names = _class_label(features[column])
     if names is None:
         raise UserError(
             f"{where}: column {column!r} has no ClassLabel with class names; give them by `classes`, a list or a file, "

@@ -15,13 +15,16 @@ from mdpseg.text_file import LARGEST_TEXT
 
 LAYOUT = "a folder of Dataset.save_to_disk, or parquet files called SPLIT.parquet, SPLIT-*.parquet or SPLIT/*.parquet"
 
+# A run's own recipe.yaml writes it out, too, so nobody may have asked for it.
+_DEFAULT = "train"
+
 
 def open_rows(source: str | Path, split: str, stream: bool, cache: str | Path | None, name: str) -> Any:
     """The rows of a split, as ``datasets`` gives them.
 
     Args:
         source: a folder or parquet file, as a path; or a name on the hub, as a text.
-        split: which split.
+        split: which split; ``train``, the default of an entry, is also whatever a place of a single split holds.
         stream: whether rows come one by one, without being kept.
         cache: folder of what ``datasets`` downloads or makes.
         name: the dataset's name, for messages.
@@ -37,7 +40,8 @@ def open_rows(source: str | Path, split: str, stream: bool, cache: str | Path | 
     cache_dir = None if cache is None else str(cache)
     if isinstance(source, str):
         return datasets.load_dataset(source, split=split, streaming=stream, cache_dir=cache_dir)
-    if (source / "dataset_dict.json").is_file():
+    alone = not (source / "dataset_dict.json").is_file()
+    if not alone:
         where = f"{name}: {source / 'dataset_dict.json'}"
         splits = read_json(source / "dataset_dict.json", where, LARGEST_TEXT).get("splits")
         if not isinstance(splits, list) or split not in splits:
@@ -46,10 +50,11 @@ def open_rows(source: str | Path, split: str, stream: bool, cache: str | Path | 
         source = inside(source, split, where)
     if (source / "state.json").is_file():
         where = f"{name}: {source / 'state.json'}"
-        for file in entries(
-            read_json(source / "state.json", where, LARGEST_TEXT), "_data_files", {"filename": str}, where
-        ):
+        state = read_json(source / "state.json", where, LARGEST_TEXT)
+        for file in entries(state, "_data_files", {"filename": str}, where):
             inside(source, file["filename"], where)
+        if alone:
+            _refuse_other_split(name, split, source, state.get("_split"))
         saved = datasets.load_from_disk(str(source))
         return saved.to_iterable_dataset() if stream else saved
     files = _parquet_files(source, split, name)
@@ -57,21 +62,38 @@ def open_rows(source: str | Path, split: str, stream: bool, cache: str | Path | 
     return datasets.load_dataset("parquet", data_files=patterns, split="train", streaming=stream, cache_dir=cache_dir)
 
 
+def _refuse_other_split(name: str, split: str, source: Path, saved: object) -> None:
+    """Complains where a single split was saved, such as ``train`` or ``train[:50%]+test``, and another is asked for."""
+    if split == _DEFAULT or not isinstance(saved, str) or not saved:
+        return
+    if split != saved and split not in [part.partition("[")[0].strip() for part in saved.split("+")]:
+        raise UserError(
+            f"{name}: no split {split!r} in {source}, which was saved of split {saved!r:.60}; correct the path, or "
+            "leave `split` out to read it as it is."
+        )
+
+
 def _parquet_files(source: Path, split: str, name: str) -> list[Path]:
     if source.is_file():
+        if split != _DEFAULT and not _is_of(source, split, source.parent.name):
+            raise UserError(
+                f"{name}: the name of {source} does not say that it is of split {split!r}; expected {split}.parquet, "
+                f"{split}-*.parquet or {split}/*.parquet. Correct the path, or leave `split` out to read it as it is."
+            )
         return [source]
     if not source.is_dir():
         raise UserError(f"{name}: no folder {source}; expected {LAYOUT}. Correct the path.")
     found = files_below(source, [".parquet"])
-    chosen = [
-        file
-        for file in found
-        if file.stem == split or file.stem.startswith(f"{split}-") or file.parent.relative_to(source).name == split
-    ]
+    chosen = [file for file in found if _is_of(file, split, file.parent.relative_to(source).name)]
     if not chosen:
         shown = ", ".join(str(file.relative_to(source)) for file in found[:5]) or "no parquet files"
         raise UserError(f"{name}: no split {split!r} in {source}; expected {LAYOUT}; found: {shown}.")
     return chosen
+
+
+def _is_of(file: Path, split: str, folder: str) -> bool:
+    """Whether a parquet file is of a split, by its name or its folder's."""
+    return file.stem == split or file.stem.startswith(f"{split}-") or folder == split
 
 
 @contextmanager

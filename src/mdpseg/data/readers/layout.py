@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 from mdpseg.data.readers.complaints import complain
 from mdpseg.data.readers.decode import IMAGE_SUFFIXES
@@ -32,13 +33,16 @@ def walk(folder: Path) -> Iterator[Path]:
 
     Linked folders are followed, after all that lie there themselves; one that several links lead to is walked once, and
     one that holds ``folder`` not at all, so that links in a circle end.
+
+    Raises:
+        UserError: a folder cannot be listed; without what lies in it, another machine might see another dataset.
     """
     if not folder.is_dir():
         return
     walked = {_identity(above) for above in folder.resolve().parents}
     starts = [str(folder)]
     for start in starts:  # grows
-        for parent, folders, names in os.walk(start):
+        for parent, folders, names in os.walk(start, onerror=_cannot_be_listed):
             identity = _identity(parent)
             if identity in walked:
                 folders.clear()
@@ -47,6 +51,13 @@ def walk(folder: Path) -> Iterator[Path]:
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             starts += [path for name in folders if os.path.islink(path := os.path.join(parent, name))]
             yield from (Path(parent, name) for name in names if not name.startswith("."))
+
+
+def _cannot_be_listed(error: OSError) -> NoReturn:
+    raise UserError(
+        f"folder {error.filename} cannot be listed ({error.strerror}), and what lies in it would be left out; make it "
+        "readable, or move it away."
+    ) from error
 
 
 def _identity(folder: str | Path) -> tuple[int, int]:

@@ -10,12 +10,13 @@ from typing import Any
 from mdpseg.data.readers.complaints import complain
 from mdpseg.data.readers.own_classes import OwnClasses
 from mdpseg.data.readers.pairs import Pair
-from mdpseg.data.readers.subset import LARGEST_LIST, Subset
+from mdpseg.data.readers.subset import Subset
 from mdpseg.data.readers.tiff import Bands
 from mdpseg.errors import BadFileError, UserError
 from mdpseg.text_file import read_text
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": " "}
+LARGEST_PAIR_LIST = 2**28  # bytes, more than a million pairs of absolute paths
 _EXAMPLE = "expected an image and its mask a line, or a first line that names the columns image and mask"
 
 
@@ -100,7 +101,7 @@ def _pairs(name: str, file: Path, starts: Sequence[Path]) -> list[Pair]:
 def _rows(file: Path, where: str) -> list[tuple[int, list[str]]]:
     """Line number, image and mask."""
     separator = _SEPARATORS[file.suffix.lower()]
-    lines = read_text(file, where, LARGEST_LIST).split("\n")
+    lines = read_text(file, where, LARGEST_PAIR_LIST).split("\n")
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
     rows = []
     try:

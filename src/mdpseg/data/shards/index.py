@@ -75,6 +75,7 @@ class Index:
         classes: names in the order of the local ids, None where nobody told.
         catch_all: the class that collects the rest.
         fingerprint: of what was packed, see :mod:`mdpseg.data.shards.pack`.
+        rule: by which images and masks were told apart, see :mod:`mdpseg.data.shards.scan`; None where pack knew them.
     """
 
     shards: list[Shard]
@@ -83,10 +84,11 @@ class Index:
     classes: list[str] | None = None
     catch_all: str | None = None
     fingerprint: str | None = None
+    rule: int | None = None
 
     def write(self, path: Path) -> None:
         """Writes it whole, one image a line; in ASCII, because names of files need not be UTF-8."""
-        head = {
+        head: dict[str, Any] = {
             "format": _FORMAT,
             "dataset": self.dataset,
             "classes": self.classes,
@@ -94,6 +96,8 @@ class Index:
             "fingerprint": self.fingerprint,
             "columns": "id, shard, offset, length and CRC-32 of the image, then of the mask",
         }
+        if self.rule is not None:
+            head["rule"] = self.rule
         lines = [f'"{key}": {json.dumps(value)},' for key, value in head.items()]
         write_text(
             path, "\n".join(["{", *lines, f'"shards": {_list(self.shards)},', f'"rows": {_list(self.rows)}', "}\n"])
@@ -134,7 +138,8 @@ def parse(content: bytes, where: str) -> Index:
         classes = data.get("classes")
         if classes is not None and not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
             raise ValueError("its classes are not a list of names")
-        return Index(shards, rows, classes=classes, **texts)
+        rule = None if data.get("rule") is None else _number(data["rule"])
+        return Index(shards, rows, classes=classes, rule=rule, **texts)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else f"{error}"
         # what pack knows, such as the classes, no scan of the shards finds again

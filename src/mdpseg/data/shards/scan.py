@@ -14,8 +14,11 @@ from mdpseg.data.shards.keys import id_of
 from mdpseg.errors import UserError
 
 # A member's name is KEY.ENDING, where the key ends at the first dot behind the last slash.
-IMAGES = ("jpg", "jpeg", "png", "webp", "image.jpg", "image.jpeg", "image.png", "image.webp", "img.jpg", "img.png")
+# "png" is the last of both: beside an image of any other ending it is the mask.
+_PHOTOGRAPHS = ("jpg", "jpeg", "webp")
+IMAGES = (*_PHOTOGRAPHS, *(f"{word}.{kind}" for word in ("image", "img") for kind in (*_PHOTOGRAPHS, "png")), "png")
 MASKS = ("mask.png", "seg.png", "segmentation.png", "label.png", "labels.png", "annotation.png", "png")
+RULE = 2  # the first took any PNG for the image; an index that it has made is made anew
 _OUR_SHARD = re.compile(r"shard-\d{6}\.tar")
 LARGEST_HEADER = 2**20  # bytes of a member's long name or extended header
 
@@ -59,7 +62,7 @@ def scan(shards: Sequence[Path], name: str) -> Index:
             f"{name}: no image in the shards of {shards[0].parent}; expected members such as 0001.jpg beside "
             f"0001.mask.png (images: {', '.join(IMAGES)}; masks: {', '.join(MASKS)})."
         )
-    return Index([Shard(shard.name, shard.stat().st_size, None) for shard in shards], list(rows.values()))
+    return Index([Shard(shard.name, shard.stat().st_size, None) for shard in shards], list(rows.values()), rule=RULE)
 
 
 class _Headers(io.FileIO):

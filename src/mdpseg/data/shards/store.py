@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from mdpseg import web
 from mdpseg.data.readers.subset import lines_of
+from mdpseg.data.shards.cache import Cache
 from mdpseg.data.shards.index import LARGEST_INDEX, NAME, Index, Member, Shard, parse
-from mdpseg.data.shards.scan import scan
+from mdpseg.data.shards.scan import RULE, scan
 from mdpseg.errors import UserError
-from mdpseg.files import disk_faults_are_told
 from mdpseg.text_file import LARGEST_TEXT, decoded
 
 CLASSES = "classes.txt"
@@ -47,6 +46,9 @@ class Store(Protocol):
 class LocalShards:
     """Shards in a folder. Those without an index are looked through once, and the index is stored beside them.
 
+    Shards of others are looked through again once one of them is of another size or newer than that index, or there is
+    another; ``mdpseg data pack`` has written an index of its own, which must fit.
+
     Args:
         folder: with .tar files.
         name: the dataset's name, for messages.
@@ -60,8 +62,7 @@ class LocalShards:
         shards = sorted(path for path in folder.glob("*.tar") if not path.name.startswith("."))
         path = folder / NAME
         index = parse(_read_index(path), str(path)) if path.is_file() else None
-        own = index is not None and index.fingerprint is not None
-        if index is None or (not own and [(s.name, s.stat().st_size) for s in shards] != [s[:2] for s in index.shards]):
+        if index is None or (index.fingerprint is None and _is_stale(index, path, shards)):
             index = self._scan(shards, name)
         self.index = index
         for shard in index.shards:
@@ -74,7 +75,7 @@ class LocalShards:
             raise UserError(
                 f"{name}: no .tar files in {self.location}; expected shards, as `mdpseg data pack` writes them."
             )
-        kinds = sorted({shard.stem.rstrip("0123456789").rstrip("-_.") for shard in shards})
+        kinds = sorted({_kind(shard) for shard in shards})
         if len(kinds) > 1:
             raise UserError(
                 f"{name}: {self.location} holds shards of several kinds ({', '.join(kinds[:5])}), such as splits; put "
@@ -103,6 +104,22 @@ class LocalShards:
         """See :class:`Store`."""
 
 
+def _kind(shard: Path) -> str:
+    """A shard's name without its number: ``train`` of train-000001 and of train-00001-of-00064."""
+    return re.sub(r"-\d+-of-\d+$", "", shard.stem).rstrip("0123456789").rstrip("-_.")
+
+
+def _is_stale(index: Index, path: Path, shards: list[Path]) -> bool:
+    """Whether the index at a path, which a scan has made, may say something else than a scan now would."""
+    found = [(shard.name, shard.stat()) for shard in shards]
+    same = [(name, status.st_size) for name, status in found] == [shard[:2] for shard in index.shards]
+    if not same or index.rule != RULE:
+        return True
+    # tar fills up to 10,240 bytes, so that other content often has the same size
+    made = path.stat().st_mtime_ns
+    return any(status.st_mtime_ns > made for _, status in found)
+
+
 def _read_index(path: Path) -> bytes:
     if path.stat().st_size > LARGEST_INDEX:
         raise UserError(f"{path} has more than {LARGEST_INDEX} bytes, which no index needs; it is not read.")
@@ -114,6 +131,10 @@ def _check_size(path: Path, shard: Shard, name: str) -> None:
     if size != shard.bytes:
         found = "is not there" if size is None else f"has {size} bytes"
         raise UserError(f"{name}: shard {path} {found}, its index says {shard.bytes} bytes; copy it again, whole.")
+
+
+class NoIndexError(UserError):
+    """A server has no index at an address; it may lie in a folder below it."""
 
 
 class RemoteShards:
@@ -134,7 +155,7 @@ class RemoteShards:
         address = f"{self.url}/{NAME}"
         content = web.read_small(address, LARGEST_INDEX)
         if content is None:
-            raise UserError(
+            raise NoIndexError(
                 f"{name}: {address} is not there; expected shards with their index. `mdpseg data pack` writes one, and "
                 "reading others' shards from a disk once makes one, which can be copied to the server."
             )
@@ -171,73 +192,3 @@ class RemoteShards:
 
     def _key(self, shard: Shard, member: Member) -> str:
         return f"{self.url}/{shard.name} {shard.sha256} {shard.bytes} {member}"
-
-
-class Cache:
-    """A folder of files that were read last; the oldest go once they take more than the limit.
-
-    Several processes may share it; each looks at the whole folder after it has written a 32nd of the limit, so that
-    much more a process may lie there for a while.
-
-    Args:
-        folder: is made if it is not there.
-        most: bytes.
-    """
-
-    def __init__(self, folder: Path, most: int) -> None:
-        self.folder, self.most = folder, most
-        self._written = most  # the first file that is put looks
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"cache {folder} cannot be made ({error.strerror}); choose another folder.") from error
-
-    def get(self, key: str) -> bytes | None:
-        """What was put under the key, if it is still there."""
-        path = self._path(key)
-        try:
-            content = path.read_bytes()
-            os.utime(path)  # was used now
-        except OSError:
-            return None
-        return content
-
-    def put(self, key: str, content: bytes) -> None:
-        """Keeps content.
-
-        Raises:
-            UserError: the disk is full.
-        """
-        path = self._path(key)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        with disk_faults_are_told(path):
-            path.parent.mkdir(exist_ok=True)
-            temporary.write_bytes(content)  # unlike a run's files it may be lost: no flush
-            temporary.replace(path)
-        self._written += len(content)
-        if self._written > self.most // 32:
-            self._written = 0
-            self._make_room()
-
-    def drop(self, key: str) -> None:
-        """Removes what was put under the key."""
-        self._path(key).unlink(missing_ok=True)
-
-    def _path(self, key: str) -> Path:
-        digest = hashlib.sha256(key.encode()).hexdigest()
-        return self.folder / digest[:2] / f"{digest}.part"
-
-    def _make_room(self) -> None:
-        files = []
-        for path in self.folder.glob("??/*"):
-            try:
-                status = path.stat()
-            except OSError:  # another process removed it
-                continue
-            files.append((status.st_mtime_ns, status.st_size, path))
-        total = sum(size for _, size, _ in files)
-        for _, size, path in sorted(files):
-            if total <= self.most:
-                return
-            path.unlink(missing_ok=True)
-            total -= size
