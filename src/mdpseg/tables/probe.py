@@ -225,5 +225,8 @@ def _measure(
 
 
 def _in_line(small: float, large: float, batch_size: int) -> float:
-    """What ``small`` and ``large`` batches took, continued to another batch size."""
-    return small + (large - small) * (batch_size - _SMALL) / (_LARGE - _SMALL)
+    """What ``small`` and ``large`` batches took, continued to another batch size.
+
+    Where the small one took more, as a loss in pieces may, a larger one is not taken to need less still.
+    """
+    return large + max(0.0, large - small) * (batch_size - _LARGE) / (_LARGE - _SMALL)
