@@ -11,7 +11,7 @@ import torch
 
 from mdpseg.files import write_whole
 
-_ZIP = b"PK\x03\x04"
+ZIP = b"PK\3\4"  # how what torch.save writes begins; in its old format it does not
 
 
 def write(path: Path, content: Any, keep: Path | None = None) -> None:
@@ -51,7 +51,7 @@ def read(path: Path) -> Any:
 
 def _fault_of_archive(file: IO[bytes]) -> str:
     """What keeps a zip file from being read, in a few words; empty where nothing does."""
-    if file.read(len(_ZIP)) != _ZIP:  # zipfile finds one behind other bytes, too, and torch would read these
+    if file.read(len(ZIP)) != ZIP:  # zipfile finds one behind other bytes, too, and torch would read these
         raise zipfile.BadZipFile
     with zipfile.ZipFile(file) as archive:
         # torch.save stores plainly; what is packed could grow a thousandfold.

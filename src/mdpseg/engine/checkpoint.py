@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import torch
@@ -128,7 +129,7 @@ def restore(
     _check_same_network(state, objective, config)
     run.write_recipe(config)
     run.cut_metrics(state["metrics_bytes"])
-    run.seconds_before = state.get("seconds", 0.0)
+    run.began -= state.get("seconds", 0.0)
     run.log(f"resumed at step {state['step']}")
     _tell_changes(state, recipe, changed, data, run)
     _restore_random(state["random"], run, config, device)
@@ -160,13 +161,7 @@ def _check_same_run(state: dict[str, Any], recipe: dict[str, Any], data: DataKey
         raise UserError(
             f"The checkpoint in {config.out} was written by another version of mdpseg; start again in a new folder."
         )
-    for setting in _FIXED:
-        before, now = state["recipe"].get(setting), recipe.get(setting)  # a fine-tuning has no method
-        if before != now:
-            raise UserError(
-                f"The run in {config.out} has {setting} {before}, the recipe {now}; "
-                "resume with the same, or start in another folder."
-            )
+    _refuse_other(_FIXED, state["recipe"], recipe, config)
     if config.iterations < state["step"]:
         raise UserError(
             f"The run in {config.out} is at step {state['step']}, and the recipe has iterations {config.iterations}; "
@@ -184,10 +179,14 @@ def _check_same_network(state: dict[str, Any], objective: torch.nn.Module, confi
     """Strides and tags of an encoder change no tensor's name or shape."""
     now = objective.network.config.model_dump(mode="json")  # type: ignore[union-attr, operator]
     kept = {**now, **(state.get("network") or {})}  # version 0.1 kept none
-    for name in now:
-        if kept[name] != now[name]:
+    _refuse_other([f"network.{name}" for name in now], _flat({"network": kept}), _flat({"network": now}), config)
+
+
+def _refuse_other(names: Iterable[str], before: dict[str, Any], now: dict[str, Any], config: RunConfig) -> None:
+    for name in names:
+        if before.get(name) != now.get(name):  # a fine-tuning has no method
             raise UserError(
-                f"The run in {config.out} has network.{name} {kept[name]}, the recipe {now[name]}; "
+                f"The run in {config.out} has {name} {before.get(name)}, the recipe {now.get(name)}; "
                 "resume with the same, or start in another folder."
             )
 

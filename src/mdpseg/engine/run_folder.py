@@ -39,12 +39,12 @@ class RunFolder:
         writes: whether this process does write; of several, the first one does.
         loggers: where metrics and pictures go beside; None in processes that do not write.
         history: what its weights are learned from, which its checkpoints keep.
-        seconds_before: what it had taken until its checkpoint, where it is resumed.
+        began: when it did, by ``time.perf_counter()``; of a resumed one, as if it had not stood still in between.
     """
 
     def __init__(self, path: Path, console: Console, writes: bool = True, *, began: float | None = None) -> None:
         self.path, self.console, self.writes = path, console, writes
-        self.began, self.seconds_before = time.perf_counter() if began is None else began, 0.0
+        self.began = time.perf_counter() if began is None else began
         self.loggers: Loggers | None = None
         self.history: History | None = None
         self.metrics_file = path / "metrics.jsonl"
@@ -66,7 +66,7 @@ class RunFolder:
 
     def seconds(self) -> float:
         """How long it has taken, over all its resumptions; without what a killed run did after its last checkpoint."""
-        return self.seconds_before + time.perf_counter() - self.began
+        return time.perf_counter() - self.began
 
     def log(self, message: str) -> None:
         """Writes a line to the terminal and, with the time of day, to log.txt."""

@@ -25,7 +25,7 @@ def is_foreign(path: Path) -> bool:
     if not path.is_file():
         return False
     start = weights.first_bytes(path)
-    if start.startswith((b"PK\3\4", b"\x80")) and start[8:] != b"{":
+    if start.startswith((torch_file.ZIP, b"\x80")) and start[8:] != b"{":
         return True
     try:
         weights.check_header(path)
@@ -42,7 +42,7 @@ def tensors(path: Path) -> dict[str, Tensor]:
         UserError: it cannot be read without running code, is damaged, or holds no named tensors.
     """
     start = weights.first_bytes(path)
-    is_zip = start.startswith(b"PK\3\4")
+    is_zip = start.startswith(torch_file.ZIP)
     if not is_zip and start[8:] != b"{":
         raise UserError(
             f"{path} is in torch's old format, whose sizes cannot be checked before it is read; if you trust it, write "
