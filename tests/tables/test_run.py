@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 
+from mdpseg.errors import UserError
 from mdpseg.recipe import load
 from mdpseg.tables import results, run
 from mdpseg.tables.cells import cells_of
@@ -86,6 +87,21 @@ def test_a_cell_run_from_nothing_gives_the_same_figures(tmp_path):
     assert len(a) == 2
     kept = [path.name for path in (tmp_path / "a/runs").iterdir() if path.is_dir()]
     assert [name.split("-")[0] for name in kept] == ["pretrain"]  # of a fine-tuning, the scores are enough
+
+
+def test_weights_learned_from_other_data_are_refused(tmp_path):
+    first = place(tmp_path)
+    run_cells(cells("A2"), first, 1, lambda line: None)
+    before = scores(first.results)
+    other = Place(first.runs, tmp_path / "other.csv", tmp_path / "elsewhere")
+    told = rf"pretrain-\w+ was run on the data in {tmp_path}, not on those in {tmp_path}/elsewhere\. Give the --data-root"
+    with pytest.raises(UserError, match=told):
+        run_cells(cells("A2"), other, 1, lambda line: None)
+    assert not other.results.exists()
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path)  # the same data by another name
+    run_cells(cells("A2"), Place(first.runs, tmp_path / "again.csv", link), 1, lambda line: None)
+    assert scores(tmp_path / "again.csv") == before
 
 
 def test_groups_leave_out_what_is_finished(tmp_path):

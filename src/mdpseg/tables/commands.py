@@ -47,7 +47,8 @@ def run(
     first_seed: Annotated[int, typer.Option(min=0, help="The first of them; the others follow it.")] = 0,
     processes: Annotated[int, typer.Option(min=1, help="Runs at a time; the cores are shared out among them.")] = 1,
     data_root: Annotated[
-        Path, typer.Option(help="Where the preset's dataset paths start. Other data wants another --results.")
+        Path,
+        typer.Option(help="Where the preset's dataset paths start. Other data want another --results and --runs."),
     ] = Path("data"),
     runs: Annotated[Path, typer.Option(help="Folder for the runs.")] = Path("runs/tables"),
     results: Results = RESULTS,

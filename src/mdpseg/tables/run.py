@@ -19,9 +19,11 @@ from pathlib import Path
 
 import torch
 
+from mdpseg import yaml_text
 from mdpseg.engine.finetune import Finetuned, finetune
 from mdpseg.engine.pretrain import pretrain
 from mdpseg.engine.run_folder import CHECKPOINTS
+from mdpseg.errors import UserError
 from mdpseg.files import disk_faults_are_told, lock, make_folder
 from mdpseg.tables import results
 from mdpseg.tables.cells import Cell, PretrainingCell
@@ -57,10 +59,12 @@ def run_cells(cells: Iterable[Cell], place: Place, processes: int, say: Callable
         How many cells were run.
 
     Raises:
-        UserError: a recipe, the data or the output folders are not as they should be.
+        UserError: a recipe, the data or the output folders are not as they should be, or the runs' folder has what
+            was learned from another ``data_root``.
     """
     _commit()  # now: of the code that is loaded, whatever is committed while it runs
     groups = unfinished_groups(cells, place)
+    _refuse_other_data(groups, place)
     threads = max(1, (os.cpu_count() or 1) // processes)
     began = time.monotonic()
 
@@ -112,6 +116,24 @@ def unfinished_groups(cells: Iterable[Cell], place: Place) -> list[list[Cell]]:
             group = cell.start.key if cell.start else (cell.config.init, cell.seed)
             groups.setdefault(group, {}).setdefault(cell.key, cell)
     return [list(group.values()) for group in groups.values()]
+
+
+def _refuse_other_data(groups: list[list[Cell]], place: Place) -> None:
+    """The data are in no hash, so weights that were learned from other data would be taken for these."""
+    chains = [group[0].start.chain if group[0].start else [] for group in groups]
+    folders = [place.runs / f"pretrain-{stage.key}" for chain in chains for stage in chain]
+    folders += [place.runs / f"finetune-{cell.key}" for group in groups for cell in group]
+    for folder in folders:
+        recipe = folder / "recipe.yaml"
+        if not recipe.is_file():
+            continue
+        settings = yaml_text.read(recipe, f"the recipe {recipe}")
+        its = Path(str(settings.get("data_root"))) if isinstance(settings, dict) else place.data_root
+        if its.resolve() != place.data_root.resolve():
+            raise UserError(
+                f"{folder} was run on the data in {its}, not on those in {place.data_root}. Give the --data-root that "
+                "it had; other data want another --runs and another --results."
+            )
 
 
 def _run_group(group: list[Cell], place: Place) -> None:
@@ -168,7 +190,7 @@ def _finished(place: Place) -> set[str]:
 
 
 def _shared(place: Place) -> list[str]:
-    return [f"data_root={place.data_root}", "log_every=100"]
+    return [f"data_root={place.data_root.resolve()}", "log_every=100"]
 
 
 def _resume(out: Path) -> list[str]:
