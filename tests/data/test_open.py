@@ -33,6 +33,11 @@ def test_a_subset_is_no_larger_than_its_toy_world():
         open_dataset(config(**tiny.toy("fine", count=8, subset={"count": 9})))
 
 
+def test_the_rest_of_a_toy_world_is_refused():
+    with pytest.raises(UserError, match=r"takes a subset by `fraction` .* nor the `rest`"):
+        open_dataset(config(**tiny.toy("fine", count=8, subset={"count": 2, "rest": True})))
+
+
 def test_a_list_of_a_toy_world_is_refused_or_obeyed(tmp_path):
     (tmp_path / "list.txt").write_text("fine-train-0-00001\n")
     entry = config(**tiny.toy("fine", count=8, subset={"list": str(tmp_path / "list.txt")}))
@@ -45,6 +50,23 @@ def test_a_list_of_a_toy_world_is_refused_or_obeyed(tmp_path):
 def test_a_folder_by_its_root(tmp_path):
     reader = open_dataset(config(**tiny.image_folder(tmp_path, count=3)))
     assert (len(reader), reader.classes, reader.name) == (3, ["a", "b", "c"], "mine")
+
+
+@pytest.mark.parametrize(("unlabelled", "masks"), [(False, ", masks: mine/masks"), (True, "")])
+def test_folders_without_splits_are_told_how_they_are_read(tmp_path, unlabelled, masks):
+    there = tiny.image_folder(tmp_path)
+    mine = {"name": "mine", "reader": "folder", "path": "mine", "unlabelled": unlabelled}
+    (tmp_path / "mine").mkdir()
+    for kind in ("images", "masks"):
+        (tmp_path / there["path"] / kind / "train").rename(tmp_path / "mine" / kind)
+    told = r"mine: no split 'train' in \S*mine/images \(no folders there\); if there are no splits, add "
+    with pytest.raises(UserError, match=rf"{told}`images: mine/images{masks}`\.$"):
+        open_dataset(config(**mine), tmp_path)
+    entry = {**mine, "images": "mine/images", "masks": "mine/masks", "classes": ["a", "b", "c", "d"]}
+    assert len(open_dataset(config(**entry), tmp_path)) > 0
+    (tmp_path / "mine" / "images" / "val").mkdir()
+    with pytest.raises(UserError, match=r"\(folders there: val\); name one of them by `split`, or, if there are no"):
+        open_dataset(config(**mine), tmp_path)
 
 
 def test_a_folder_by_its_parts_relative_to_data_root(tmp_path):

@@ -146,18 +146,46 @@ def test_a_recipe_to_fine_tune_is_added_to_the_one_that_is_there(tmp_path, mdpse
     assert not (tmp_path / "recipe-finetune.yaml").exists()
 
 
-def test_a_dataset_without_a_split_to_validate_on_is_told_how_to_hold_one_out(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def ids_in(entry):
+    return {sample.id for sample in open_dataset(entry)}
+
+
+def test_of_a_dataset_without_a_split_to_validate_on_a_part_is_held_out(tmp_path):
     root = folder(tmp_path / "plain")
-    write_image(root / "images" / "1.jpg")
-    write_mask(root / "masks" / "1.png", [0, 1])
-    start([root], tmp_path / "r.yaml")
-    written = tmp_path / "r-finetune.yaml"
-    lines = written.read_text().splitlines()
-    given = [line.removeprefix("# ") for line in lines if line.startswith(("# train: ", "# val: {"))]
-    written.write_text("\n".join([line for line in lines if not line.startswith("train: ")] + given))
-    write_lines(tmp_path / "train.txt", ["0"])
-    write_lines(tmp_path / "val.txt", ["1"])
-    config = load(written, FinetuneConfig)
-    assert [sample.id for sample in open_dataset(config.train)] == ["0"]
-    assert [sample.id for sample in open_dataset(config.val)] == ["1"]
+    for i in range(1, 10):
+        write_image(root / "images" / f"{i}.jpg")
+        write_mask(root / "masks" / f"{i}.png", [0, 1])
+    said = " ".join(start([root], tmp_path / "r.yaml"))
+    assert "images 8 in train, 2 in val;" in said
+    assert "20% of the images, drawn by chance, are held out." in said
+    config = load(tmp_path / "r-finetune.yaml", FinetuneConfig)
+    train, val = ids_in(config.train), ids_in(config.val)
+    assert (len(train), len(val), train & val, train | val) == (8, 2, set(), set("0123456789"))
+    (entry,) = load(tmp_path / "r.yaml", PretrainConfig).datasets
+    assert ids_in(entry) == train
+
+
+def test_a_target_that_comes_later_is_held_out_of_the_pretraining_s_recipe_unless_that_was_edited(tmp_path):
+    for name in ("one", "two"):
+        write_image(folder(tmp_path / "all" / name) / "images" / "1.jpg")
+        write_mask(tmp_path / "all" / name / "masks" / "1.png", [0, 1])
+    out = tmp_path / "r.yaml"
+    start([tmp_path / "all"], out)
+    before = out.read_text()
+    assert [len(open_dataset(entry)) for entry in load(out, PretrainConfig).datasets] == [2, 2]
+    assert f"Wrote {out}, {tmp_path / 'r-finetune.yaml'}." in start([tmp_path / "all"], out, "two")[-1]
+    assert [len(open_dataset(entry)) for entry in load(out, PretrainConfig).datasets] == [2, 1]
+    for text in (out.read_text(), before + "seed: 3\n"):  # held out for another target; edited
+        out.write_text(text)
+        (tmp_path / "r-finetune.yaml").unlink(missing_ok=True)
+        with pytest.raises(UserError, match=r"r\.yaml is there already, with other content; remove it"):
+            start([tmp_path / "all"], out, "one")
+        assert out.read_text() == text
+        assert not (tmp_path / "r-finetune.yaml").exists()
+
+
+def test_a_single_image_cannot_be_held_out(tmp_path):
+    start([folder(tmp_path / "plain")], tmp_path / "r.yaml")
+    config = load(tmp_path / "r-finetune.yaml", FinetuneConfig)
+    assert (ids_in(config.train), config.val) == ({"0"}, None)
+    assert "# val: one image alone" in (tmp_path / "r-finetune.yaml").read_text()

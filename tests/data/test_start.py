@@ -85,7 +85,10 @@ def test_a_newcomers_folder_runs(tmp_path, mdpseg_command, monkeypatch):
     assert (tmp_path / "my-photos-classes.txt").read_text() == ("class_0\nclass_1\nclass_2\nclass_3\n")
     assert "catch-all" in said
     code, said, _ = mdpseg_command("init", "my photos", "--out", "two words/r.yaml")
-    assert said.rstrip().endswith("Next: mdpseg data check 'two words/r.yaml'; mdpseg pretrain 'two words/r.yaml'")
+    assert said.rstrip().endswith(
+        "Next: mdpseg data check 'two words/r.yaml'; mdpseg pretrain 'two words/r.yaml'; "
+        "mdpseg finetune 'two words/r-finetune.yaml' init=runs/r/weights.safetensors"
+    )
     (entry,) = entries(tmp_path / "recipe.yaml").values()
     assert entry["catch_all"] == "class_0"
     for command, recipe in (("pretrain", "recipe.yaml"), ("finetune", "recipe-finetune.yaml")):

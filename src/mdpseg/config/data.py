@@ -26,6 +26,9 @@ class SubsetConfig(Settings):
     fraction: Fraction | None = Field(None, description="Share of the images, drawn by `seed`.")
     count: Positive | None = Field(None, description="Number of images, drawn by `seed`.")
     seed: int = Field(0, description="Which images are drawn; the same on every machine.")
+    rest: bool = Field(
+        False, description="The images that `fraction` or `count` leaves out: to train on what `val` does not hold."
+    )
 
 
 class DatasetConfig(Settings):

@@ -6,7 +6,7 @@ import shlex
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from mdpseg.data.shards.store import LocalShards
 from mdpseg.data.tiff_seen import look_at_bands
 from mdpseg.errors import BadFileError, UserError
 from mdpseg.recipe import load
+
+HELD_OUT = 0.2  # of a dataset without a split to validate on
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,16 @@ class Dataset:
     def val(self) -> dict[str, Any] | None:
         """The entry to validate on."""
         return list(self.splits.values())[1] if len(self.splits) > 1 else None
+
+    def holding_out(self) -> Dataset:
+        """Itself with a part to validate on, drawn from what there is to train on."""
+        entry, drawn = self.train, self.train.get("subset", {}) | {"fraction": HELD_OUT}
+        splits = {"train": entry | {"subset": drawn | {"rest": True}}, "val": entry | {"subset": drawn}}
+        told = (
+            f"So {HELD_OUT:.0%} of the images, drawn by chance, are held out. Where both parts have images of one "
+            "scene or video, the score flatters: name the parts by lists of ids then (`subset: {list: train.txt}`)."
+        )
+        return replace(self, splits=splits, seen=[*self.seen, told])
 
     @property
     def name(self) -> str:

@@ -69,6 +69,7 @@ def open_dataset(config: DatasetConfig, data_root: Path = Path()) -> Reader:
     if config.unlabelled:
         if config.reader != "folder":
             return Unlabelled(_labelled(config, data_root))
+        _need_split(config, data_root / (config.path or Path()))
         images = Images(
             _images(config, data_root), subset=_subset(config, data_root), name=config.name, bands=_bands(config)
         )
@@ -85,7 +86,8 @@ def open_dataset(config: DatasetConfig, data_root: Path = Path()) -> Reader:
 
 def _subset(config: DatasetConfig, data_root: Path) -> Subset:
     part = config.subset
-    return Subset(data_root / part.list if part.list else None, part.fraction, part.count, part.seed)
+    file = data_root / part.list if part.list else None
+    return Subset(file, part.fraction, part.count, part.seed, part.rest)
 
 
 def _labelled(config: DatasetConfig, data_root: Path) -> PairReader | ToyWorld:
@@ -100,16 +102,17 @@ def _toy(config: DatasetConfig, data_root: Path) -> ToyWorld:
     part = config.subset
     assert config.world is not None  # its configuration checks it
     count = part.count or max(1, round((part.fraction or 1) * config.count))
-    if part.list is not None or count > config.count or (part.count and part.fraction):
+    if part.list is not None or part.rest or count > config.count or (part.count and part.fraction):
         raise UserError(
             f"Dataset {config.name!r}: a toy world of {config.count} images takes a subset by `fraction` or by "
-            f"`count` up to {config.count}, not by `list`."
+            f"`count` up to {config.count}, not by `list`, nor the `rest`."
         )
     return ToyWorld(config.world, split=config.split, count=count, size=config.size, seed=part.seed, name=config.name)
 
 
 def _folder(config: DatasetConfig, data_root: Path) -> Folder:
     root = data_root / (config.path or Path())
+    _need_split(config, root)
     return Folder(
         _images(config, data_root),
         data_root / config.masks if config.masks else root / "masks" / config.split,
@@ -118,6 +121,21 @@ def _folder(config: DatasetConfig, data_root: Path) -> Folder:
         name=config.name,
         catch_all=config.catch_all,
         bands=_bands(config),
+    )
+
+
+def _need_split(config: DatasetConfig, root: Path) -> None:
+    """Complains where reader ``folder`` is to look for a split that ``images`` does not have."""
+    images = root / "images"
+    if config.images is not None or not images.is_dir() or (images / config.split).is_dir():
+        return
+    folders = sorted(entry.name for entry in images.iterdir() if entry.is_dir())
+    there = f"folders there: {', '.join(folders[:10])}" if folders else "no folders there"
+    name_one = "name one of them by `split`, or, " if folders else ""
+    masks = "" if config.unlabelled or config.masks else f", masks: {config.path}/masks"
+    raise UserError(
+        f"{config.name}: no split {config.split!r} in {images} ({there}); {name_one}if there are no splits, add "
+        f"`images: {config.path}/images{masks}`."
     )
 
 

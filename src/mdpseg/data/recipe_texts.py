@@ -38,7 +38,7 @@ def _entry(dataset: Dataset) -> list[str]:
 
 def finetuning(dataset: Dataset, path: Path) -> str:
     """A fine-tuning's recipe, to be written to ``path``."""
-    val = _held_out(dataset.train) if dataset.val is None else f"val: {_flow(dataset.val)}"
+    val = f"val: {_flow(dataset.val)}" if dataset.val else "# val: one image alone; without a val no score is computed"
     weights = _setting("init", f"runs/{path.stem.removesuffix('-finetune')}/weights.safetensors")
     return "\n".join(
         [
@@ -51,21 +51,6 @@ def finetuning(dataset: Dataset, path: Path) -> str:
             "batch_size: 16",
             "augment: {crop: 128}",
             "",
-        ]
-    )
-
-
-def _held_out(train: dict[str, Any]) -> str:
-    """How to validate on a part of a dataset that has no split for it."""
-    lists = {"list": "train.txt"}, {"list": "val.txt"}
-    return "\n".join(
-        [
-            "# val: no split to validate on was found; without one no score is computed. To hold out a part, write two",
-            "# lists of ids (names of images without suffix, one a line; none in both), and take in place of train:",
-            *(
-                f"# {role}: {_flow(train | {'subset': part})}"
-                for role, part in zip(("train", "val"), lists, strict=True)
-            ),
         ]
     )
 

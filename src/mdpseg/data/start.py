@@ -20,7 +20,8 @@ from mdpseg.files import make_folder, write_text
 def start(paths: Sequence[Path], out: Path, target: str | None = None) -> list[str]:
     """Writes a recipe for pretraining, and one for fine-tuning on a single dataset or on ``target``.
 
-    Nothing is overwritten: a recipe of the same content is kept, and a class list that fits the masks is kept and used.
+    Nothing is overwritten but the pretraining's recipe as this wrote it, where a target comes to it, and holds out a
+    part: a recipe of the same content is kept, and a class list that fits the masks is kept and used.
 
     Args:
         paths: folders of datasets, or of several datasets side by side.
@@ -46,11 +47,16 @@ def start(paths: Sequence[Path], out: Path, target: str | None = None) -> list[s
     if target is not None and chosen is None:
         names = ", ".join(dataset.name for dataset in datasets)
         raise UserError(f"--target {target}: no such dataset was found; there are {names}.")
+    before = pretraining(datasets, out)
+    if chosen is not None and chosen.val is None and len(chosen.open(next(iter(chosen.splits)))) > 1:
+        held_out = chosen.holding_out()  # in the pretraining, too, or it would have learned what it is judged by
+        datasets = [held_out if dataset is chosen else dataset for dataset in datasets]
+        chosen = held_out
     said += [_opened(dataset) for dataset in datasets]  # what is written can be read
     recipes = {out: pretraining(datasets, out)}
     if chosen is not None:
         recipes[finetune] = finetuning(chosen, finetune)
-    texts = _not_there(recipes) | _lists_to_write(datasets)
+    texts = _not_there(recipes, before) | _lists_to_write(datasets)
     if not texts:
         raise UserError(f"{out} is there already, and all else; remove it, or choose another name by --out.")
     said += [f"Kept {path}, which is there already and says the same." for path in recipes if path not in texts]
@@ -60,15 +66,27 @@ def start(paths: Sequence[Path], out: Path, target: str | None = None) -> list[s
     if chosen is None:
         said.append("With --target NAME it also writes a recipe to fine-tune on that one of them.")
     named = shlex.quote(str(out))
-    return [*said, f"Wrote {', '.join(map(str, texts))}. Next: mdpseg data check {named}; mdpseg pretrain {named}"]
+    steps = [f"mdpseg data check {named}", f"mdpseg pretrain {named}"]
+    if chosen is not None:
+        init = shlex.quote(f"init=runs/{out.stem}/weights.safetensors")
+        steps.append(f"mdpseg finetune {shlex.quote(str(finetune))} {init}")
+    return [*said, f"Wrote {', '.join(map(str, texts))}. Next: {'; '.join(steps)}"]
 
 
-def _not_there(recipes: dict[Path, str]) -> dict[Path, str]:
-    """The recipes that are not there yet; one of other content may hold somebody's work."""
-    missing = {path: text for path, text in recipes.items() if not path.exists()}
+def _not_there(recipes: dict[Path, str], before: str) -> dict[Path, str]:
+    """The recipes to write: not those that are there and say the same.
+
+    One of other content may hold somebody's work; not so the pretraining's as it was written ``before`` there was a
+    target, whose part to validate on it still has.
+    """
+    missing: dict[Path, str] = {}
     for path, text in recipes.items():
-        if path not in missing and not (path.is_file() and path.read_bytes() == text.encode()):
+        there = path.read_bytes() if path.is_file() else None
+        if there == text.encode():
+            continue
+        if path.exists() and there != before.encode():
             raise UserError(f"{path} is there already, with other content; remove it, or choose another name by --out.")
+        missing[path] = text
     return missing
 
 

@@ -194,6 +194,7 @@ def _data(runs: Sequence[Run]) -> str:
         for purpose, data in used:
             part = data.subset
             limits = [str(v) for v in (part.list, part.fraction, part.count) if v is not None]
+            limits += ["the rest"] if part.rest else []
             told = [data.name, data.reader, _where(data), data.split, ", ".join(limits) or "all"]
             rows.append([run.name, purpose, *told])
     return _table(["run", "", "dataset", "reader", "where", "split", "part"], rows, "data")

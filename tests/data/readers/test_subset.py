@@ -52,6 +52,20 @@ def test_fraction():
     assert len(select(PAIRS, fraction=0.0001)) == 1
 
 
+@pytest.mark.parametrize("part", [{"fraction": 0.2}, {"count": 99, "seed": 4}])
+def test_the_rest_is_what_the_part_leaves_out(part):
+    taken, left = ids(select(PAIRS, **part)), ids(select(PAIRS, **part, rest=True))
+    assert sorted(taken + left) == ids(PAIRS)
+    assert left == sorted(left)
+
+
+def test_the_rest_of_a_list(tmp_path):
+    listed = write_lines(tmp_path / "list.txt", ["007", "003", "050"])
+    both = [ids(select(PAIRS, list_file=listed, count=1, rest=rest)) for rest in (False, True)]
+    assert [len(part) for part in both] == [1, 2]
+    assert sorted(both[0] + both[1]) == ["003", "007", "050"]
+
+
 def test_list_file_goes_first(tmp_path):
     listed = write_lines(tmp_path / "list.txt", ["# my images", "", "007", "  003 ", "050"])
     assert ids(select(PAIRS, list_file=listed)) == ["003", "007", "050"]
@@ -90,6 +104,8 @@ def test_lists_that_are_wrong(tmp_path):
         ({"fraction": 1.5}, "fraction is 1.5"),
         ({"fraction": "half"}, "fraction is 'half'"),
         ({"fraction": 0.5, "count": 3}, "both fraction 0.5 and count 3"),
+        ({"rest": True}, "has the rest, but neither fraction nor count"),
+        ({"count": 100, "rest": True}, "the rest of 100 images, and there are no others"),
     ],
 )
 def test_numbers_that_are_wrong(wrong, message):
@@ -101,7 +117,7 @@ def test_subset_from_a_recipe():
     assert Subset.of(None) == Subset()
     assert Subset.of({"count": 3, "seed": 2}) == Subset(count=3, seed=2)
     assert Subset.of(Subset(fraction=0.5)) == Subset(fraction=0.5)
-    with pytest.raises(UserError, match="subset has no key 'number'; it takes list, fraction, count, seed"):
+    with pytest.raises(UserError, match="subset has no key 'number'; it takes list, fraction, count, seed, rest"):
         Subset.of({"number": 3})
     with pytest.raises(UserError, match="subset is 3; expected keys"):
         Subset.of(3)

@@ -34,12 +34,14 @@ class Subset:
         fraction: share of the images, above 0 and up to 1; at least one image is kept.
         count: number of images; not together with ``fraction``.
         seed: which random choice ``fraction`` and ``count`` make.
+        rest: the images that ``fraction`` or ``count`` leaves out, in place of those that it takes.
     """
 
     list: str | Path | None = None
     fraction: float | None = None
     count: int | None = None
     seed: int = 0
+    rest: bool = False
 
     @classmethod
     def of(cls, value: Subset | Mapping[str, Any] | None) -> Subset:
@@ -70,7 +72,9 @@ def choose(name: str, pairs: Sequence[Item], subset: Subset | Mapping[str, Any] 
     """
     part = Subset.of(subset)
     try:
-        chosen = select(pairs, list_file=part.list, fraction=part.fraction, count=part.count, seed=part.seed)
+        chosen = select(
+            pairs, list_file=part.list, fraction=part.fraction, count=part.count, seed=part.seed, rest=part.rest
+        )
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
     if not chosen:
@@ -85,6 +89,7 @@ def select(
     fraction: float | None = None,
     count: int | None = None,
     seed: int = 0,
+    rest: bool = False,
 ) -> list[Item]:
     """Chooses pairs, the same ones on every machine.
 
@@ -98,13 +103,14 @@ def select(
         fraction: share to keep, above 0 and up to 1; at least one is kept.
         count: number to keep.
         seed: which random choice.
+        rest: return the pairs that ``fraction`` or ``count`` leaves out, so that two entries share a dataset out.
 
     Returns:
         The chosen pairs in the order of their ids.
 
     Raises:
         UserError: a list that is missing, empty, or names an id that is not there or twice; a share or count
-            out of range, or both.
+            out of range, or both; or ``rest`` of nothing, or where nothing is left.
     """
     chosen = _listed(pairs, Path(list_file)) if list_file is not None else list(pairs)
     if fraction is not None and count is not None:
@@ -118,7 +124,12 @@ def select(
             raise UserError(f"subset count is {count!r}; expected a whole number from 1.")
         if count > len(chosen):
             raise UserError(f"subset count is {count}, but only {len(chosen)} images are there; lower the count.")
-        chosen = sorted(chosen, key=lambda pair: _rank(pair.id, seed))[:count]
+        ranked = sorted(chosen, key=lambda pair: _rank(pair.id, seed))
+        chosen = ranked[count:] if rest else ranked[:count]
+        if rest and not chosen:
+            raise UserError(f"subset has the rest of {count} images, and there are no others; lower the number.")
+    elif rest:
+        raise UserError("subset has the rest, but neither fraction nor count; give the part that is left out.")
     return sorted(chosen, key=lambda pair: pair.id)
 
 
