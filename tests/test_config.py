@@ -10,6 +10,7 @@ from mdpseg.config import (
     EvalConfig,
     EvaluateConfig,
     FinetuneConfig,
+    NetworkConfig,
     PretrainConfig,
     Settings,
 )
@@ -215,10 +216,31 @@ def test_the_published_scheme_is_a_word_and_may_be_changed():
     recipe = {**tiny.pretraining(Path("x")), "method": "mdp-paper"}
     paper = PretrainConfig.model_validate(recipe).method
     assert (paper.supervised_share, paper.denominator, paper.bank_size, paper.mixing) == (0, "all", 4096, "both")
-    changed = load(recipe, PretrainConfig, ["method.momentum=0.99"]).method
-    assert changed == paper.model_copy(update={"momentum": 0.99})
+    assert paper.momentum == 0.99
+    changed = load(recipe, PretrainConfig, ["method.momentum=0.999"]).method
+    assert changed == paper.model_copy(update={"momentum": 0.999})
     with pytest.raises(UserError, match=r"method.scheme is 'paper'"):
         load({**recipe, "method": "paper"}, PretrainConfig)
+
+
+@pytest.mark.parametrize(
+    ("more", "projection"),
+    [
+        ({"method": "mdp-paper"}, "mlp"),
+        ({"method": "mdp-paper", "init": "imagenet", "network": {"encoder": "resnet18"}}, "mlp"),
+        ({"method": {"scheme": "mdp-paper"}, "network": {"projection": "linear"}}, "linear"),
+        ({"method": "mdp-paper", "init": "runs/a"}, None),  # as the weights have it
+        ({"method": "mdp-paper", "init": "runs/a", "network": {"encoder": "resnet18"}}, "mlp"),
+        ({}, None),
+        ({"network": {"encoder": "resnet18"}}, "linear"),
+    ],
+)
+def test_the_published_scheme_has_a_head_of_its_own_unless_another_is_named(more, projection):
+    recipe = {"out": "run", "datasets": [tiny.toy("coarse")], **more}
+    config = PretrainConfig.model_validate(recipe)
+    assert (config.network and config.network.projection) == projection
+    assert PretrainConfig.model_validate(config.model_dump()) == config
+    assert "network" in recipe or config.network is None or config.network.encoder == NetworkConfig().encoder
 
 
 def test_off_needs_no_quotes(tmp_path):

@@ -11,9 +11,10 @@ from mdpseg.tables.cells import stage_recipe
 from mdpseg.tables.conclusions import ABLATION
 from mdpseg.tables.grid import ROWS, TABLES
 from mdpseg.tables.layout import TITLES
-from mdpseg.tables.preset import load_preset
+from mdpseg.tables.preset import Preset, load_preset
 from mdpseg.tables.published import published
 from tests import tiny
+from tests.tables import tiny_preset
 
 
 def test_ids_are_unique_and_tables_complete():
@@ -56,6 +57,32 @@ def test_each_part_that_the_ablation_takes_back_changes_what_is_learned():
         seen[row.id] = (config.mixing, loss.item(), objective(second)["loss"].item())
     assert len(seen) == 9
     assert len(set(seen.values())) == len(seen), seen
+
+
+def test_what_a_title_says_holds_whatever_the_preset_s_method_has():
+    other = {"bank": "none", "bank_size": 64, "temperature": 0.2, "mixing": "pixel", "sparse_coding": "off"}
+    preset = load(
+        tiny_preset.content(methods={"mdp-paper": {"method": {"scheme": "mdp-paper", **other, "prototypes": "mixed"}}}),
+        Preset,
+    )
+    rows = {row.id: row for row in ROWS}
+
+    def method(id):
+        config = load(stage_recipe(rows[id].stages[0], preset, 0) | {"init": "scratch"}, PretrainConfig).method
+        return config.bank, config.bank_size, config.prototypes, config.temperature, config.mixing, config.sparse_coding
+
+    rest = ("bank", 0.07, "off", "off")
+    assert method("C1") == ("none", 4096, *rest)
+    assert method("C2") == ("region", 4096, *rest)
+    assert [method(id)[:2] for id in ("C3", "C4", "C5", "C6", "C7")] == [
+        ("class", size) for size in (4096, 1024, 10560, 4096, 4096)
+    ]
+    assert {method(id)[2:] for id in ("C3", "C4", "C5")} == {rest}
+    assert [method(id)[3] for id in ("C6", "C7")] == [0.3, 0.5]
+    assert [method(id)[4:] for id in ("D2", "D4", "D5", "D6")] == [
+        ("off", "off"),
+        *((mixing, "pull") for mixing in ("both", "region", "pixel")),
+    ]
 
 
 def test_rows_in_words():

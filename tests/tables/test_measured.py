@@ -33,6 +33,15 @@ def test_a_mean_is_over_seeds_that_have_all_its_columns(tmp_path):
     assert found.of("E1", ALWAYS, "early") == pytest.approx({0: 30.0, 2: 32.0})
     assert found.of("E1", ["VOC", "ADE20K"], "late") == pytest.approx({0: 15.0, 1: 16.0, 2: 17.0})
     assert found.of("E1", [], "late") == {}
+    assert found.gaps == "Not measured yet, where the seed's other targets are: E1 CamVid of seed 1."
+
+
+def test_a_target_that_some_seeds_lack_is_told(tmp_path):
+    asked = ("A4", "E6")  # the same pretraining; E6 has one target more
+    path = synthetic.write(tmp_path / "r.csv", synthetic.rows("A4"), lambda cell, when: 1.0, seeds=[0, 2])
+    path = synthetic.write(path, synthetic.rows("E6"), lambda cell, when: 1.0 if cell.column == "COCO" else None, [2])
+    assert look_up(path, *asked).missing == {("E6", 0): ["COCO"]}
+    assert look_up(path, "A4").gaps == ""
 
 
 def test_cells_that_belong_to_no_row_are_counted(tmp_path):

@@ -94,7 +94,9 @@ def test_weights_learned_from_other_data_are_refused(tmp_path):
     run_cells(cells("A2"), first, 1, lambda line: None)
     before = scores(first.results)
     other = Place(first.runs, tmp_path / "other.csv", tmp_path / "elsewhere")
-    told = rf"pretrain-\w+ was run on the data in {tmp_path}, not on those in {tmp_path}/elsewhere\. Give the --data-root"
+    told = (
+        rf"pretrain-\w+ was run on the data in {tmp_path}, not on those in {tmp_path}/elsewhere\. Give the --data-root"
+    )
     with pytest.raises(UserError, match=told):
         run_cells(cells("A2"), other, 1, lambda line: None)
     assert not other.results.exists()

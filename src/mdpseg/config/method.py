@@ -8,7 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from mdpseg.config.base import Positive, Settings, Temperature
 
-# The published scheme (P), as far as the text states it; momentum and mixing probability are ours.
+# The published scheme (P), as far as the text states it; the momentum's size and the mixing probability are ours. So is
+# the projection head that goes with it (PretrainConfig).
 _PAPER: dict[str, Any] = {
     "objective": "mdp",
     "bank": "class",
@@ -17,7 +18,7 @@ _PAPER: dict[str, Any] = {
     "prototypes": "bank",
     "denominator": "all",
     "temperature": 0.07,
-    "momentum": 0.999,
+    "momentum": 0.99,
     "sparse_coding": "pull",
     "supervised_share": 0.0,
     "mixing": "both",
@@ -62,7 +63,8 @@ class MethodConfig(Settings):
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0,
         description="Of the momentum network (P: there is one), which fills the bank and labels images without labels; "
-        "0: the network itself does. There is none where prototypes are `learned` and every image has labels.",
+        "0: the network itself does. There is none where prototypes are `learned` and every image has labels. "
+        "`method: mdp-paper` has 0.99, for short runs; full length wants 0.999 (ours).",
     )
     sparse_coding: Literal["off", "pull", "no_push"] = Field(
         "off",

@@ -43,5 +43,7 @@ class NetworkConfig(Settings):
         "have channels, if fewer.",
     )
     projection: Literal["mlp", "linear"] = Field(
-        "linear", description="Projection head: a single 1x1 conv; or 1x1 conv, norm, ReLU, 1x1 conv."
+        "linear",
+        description="Projection head: a single 1x1 conv; or 1x1 conv, norm, ReLU, 1x1 conv, which is the default with "
+        "`method: mdp-paper`, unless the network is that of `init`'s weights.",
     )

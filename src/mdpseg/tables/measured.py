@@ -23,11 +23,13 @@ class Measured:
         scores: row, column, ``early`` or ``late`` -> seed -> mIoU in %.
         always: the columns that every row is judged on; the mean over targets is theirs.
         strays: row that asked for them -> cells in the results that none of these rows asks for any more.
+        missing: row and seed of which some targets are measured -> those that are not.
     """
 
     scores: dict[tuple[str, str, str], dict[int, float]]
     always: tuple[str, ...]
     strays: dict[str, int]
+    missing: dict[tuple[str, int], list[str]]
 
     def of(self, row: str, columns: Iterable[str], when: str) -> dict[int, float]:
         """Seed -> the mean over some columns; seeds that lack one of them are left out, as their mean is another."""
@@ -43,6 +45,12 @@ class Measured:
         of_rows = ", ".join(f"{row} {cells}" for row, cells in sorted(self.strays.items()))
         return f"{they} to no row as the preset is now (then {of_rows}): left out." if count else ""
 
+    @property
+    def gaps(self) -> str:
+        """A sentence on the rows whose seeds lack a target; empty if there are none."""
+        each = ", ".join(f"{row} {', '.join(columns)} of seed {seed}" for (row, seed), columns in self.missing.items())
+        return f"Not measured yet, where the seed's other targets are: {each}." if each else ""
+
 
 def measured(rows: Sequence[Row], preset: Preset, results: Sequence[Result]) -> Measured:
     """Looks up the cells of some rows, at all seeds that occur in the results.
@@ -53,14 +61,21 @@ def measured(rows: Sequence[Row], preset: Preset, results: Sequence[Result]) -> 
     found = {(result.key, result.when): result.mean_iou for result in results if result.mean_iou is not None}
     scores: dict[tuple[str, str, str], dict[int, float]] = {}
     wanted: set[str] = set()
+    missing: dict[tuple[str, int], list[str]] = {}
+    begun: set[tuple[str, int]] = set()
     for cell in cells_of(rows, preset, sorted({result.seed for result in results})):
         wanted.add(cell.key)
         for when in WHENS:
             if (cell.key, when) in found:
                 scores.setdefault((cell.row, cell.column, when), {})[cell.seed] = 100 * found[cell.key, when]
+        if (cell.key, "late") in found:
+            begun.add((cell.row, cell.seed))
+        else:
+            missing.setdefault((cell.row, cell.seed), []).append(cell.column)
     always = tuple(name for name, target in preset.targets.items() if target.always)
     strays = {result.key: result.row for result in results if result.when and result.key not in wanted}
-    return Measured(scores, always, Counter(strays.values()))
+    gaps = {of: columns for of, columns in missing.items() if of in begun}
+    return Measured(scores, always, Counter(strays.values()), gaps)
 
 
 def measuring_commands(rows: Sequence[Row], found: Measured) -> list[str]:

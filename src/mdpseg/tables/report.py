@@ -146,7 +146,7 @@ def _provenance(results_path: Path, lines: Sequence[Result], found: Measured) ->
         f"({', '.join(map(str, seeds))}), {hours:.1f} CPU hours (cores held, by the clock), "
         f"{' to '.join(dict.fromkeys([dates[0], dates[-1]]))}, {code}."
     )
-    return f"{text} {found.left_out}"
+    return " ".join([text, found.gaps, found.left_out])
 
 
 def _conclusions(conclusions: Sequence[Conclusion], found: Measured, preset: Preset) -> str:
