@@ -22,8 +22,7 @@ def key(id, seed=0, **more):
 def test_rows_that_need_the_same_share_a_cell():
     assert key("A2") == key("D3") == key("E4") == key("F3")
     assert key("A1") == key("B2") == key("E8")
-    published = {**tiny_preset.content()["methods"], "mdp-paper": {"method": "mdp-paper"}}  # the bank's size, too
-    assert key("E14-200", methods=published) == key("C3", methods=published) == key("C3")
+    assert key("E14-200") == key("C3")
 
 
 def test_other_rows_and_seeds_have_cells_of_their_own():
@@ -104,6 +103,12 @@ def test_a_preset_without_what_a_row_needs_is_refused(missing):
         UserError, match=r"Row A2 cannot be played: preset tiny has no (role 'ADE20K'|method 'mdp-paper') \(it has"
     ):
         key("A2", **{missing: content[missing]})
+
+
+def test_a_wrong_setting_of_a_method_is_told_with_preset_row_and_method():
+    methods = {**tiny_preset.content()["methods"], "mdp-paper": {"method": {"bank_sise": 64}}}
+    with pytest.raises(UserError, match=r"^Preset tiny, row A2, method mdp-paper: .*method\.bank_sise"):
+        key("A2", methods=methods)
 
 
 def test_merged_rows_need_a_mapping_file():

@@ -79,6 +79,13 @@ def test_no_seed_in_common(measured):
         compare_rows(row, synthetic.rows("F2"), SMALL, measured)
 
 
+def test_rows_that_are_the_same_runs_are_told(measured):
+    (row,) = synthetic.rows("F3")
+    text = compare_rows(row, synthetic.rows("A2"), SMALL, measured)  # not measured either
+    assert "In preset small these are the same runs, measured once: there is nothing to compare." in text
+    assert tables_of(text) == []
+
+
 def test_command(measured, mdpseg_command):
     code, out, err = mdpseg_command("tables", "compare", "F4", "F1,E6", "--results", measured, "--seeds", "2")
     assert code == 0, err

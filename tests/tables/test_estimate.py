@@ -121,6 +121,20 @@ def test_the_command_writes_recipes_prints_the_estimate_and_starts_nothing(tmp_p
     assert sorted(path.name for path in (tmp_path / "runs" / "tables").iterdir()) == ["recipes"]
 
 
+def test_recipes_are_written_also_where_the_data_are_not(tmp_path, monkeypatch, mdpseg_command):
+    monkeypatch.chdir(tmp_path)
+    mine = {"name": "mine", "reader": "folder", "path": "mine"}
+    targets = {"VOC": {"train": mine, "val": {**mine, "split": "val"}}}
+    command = ["tables", "run", "--preset", tiny_preset.write(tmp_path, start_by_hand=True, targets=targets)]
+    code, out, err = mdpseg_command(*command, "--rows", "E7")
+    assert code == 0, err
+    assert (tmp_path / "runs/tables/recipes/E7-finetune-VOC.yaml").is_file()
+    assert "No estimate without the data: " in err
+    assert "data/mine" in err
+    assert "Nothing was started" in out
+    assert mdpseg_command(*command, "--rows", "E7", "--start")[0] == 2
+
+
 @pytest.mark.slow
 def test_start_runs_them(tmp_path, monkeypatch, mdpseg_command, probed):
     monkeypatch.chdir(tmp_path)

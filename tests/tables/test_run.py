@@ -38,9 +38,11 @@ def test_rows_share_pretrainings_and_finished_cells_are_never_run_again(tmp_path
     lines = results.read(tmp_path / "results.csv")
     assert sum(line.kind == "pretraining" for line in lines) == 3  # COCO once for B1 and E5, then ADE20K and VOC
     assert {(line.when, line.iteration) for line in lines if line.when} == {("early", 1), ("late", 3)}
-    assert len(said) == 3
+    assert said[0] == f"3 groups of cells to run; each run has its log in {tmp_path / 'runs'}/*/log.txt"
+    assert len(said) == 4
     before = (tmp_path / "results.csv").read_text()
     assert run_cells(cells("B1", "E5", "E7"), place(tmp_path), 1, said.append) == 0
+    assert len(said) == 4
     assert (tmp_path / "results.csv").read_text() == before
 
 

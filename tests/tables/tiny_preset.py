@@ -35,7 +35,7 @@ def content(**more: Any) -> dict[str, Any]:
             "evaluate_at": [0.34, 1.0],
         },
         "methods": {
-            "mdp-paper": {"method": {"scheme": "mdp-paper", "bank_size": 64}},
+            "mdp-paper": {"method": "mdp-paper"},
             "supervised": {"method": {"objective": "supervised"}},
             "multihead": {"method": {"objective": "multihead"}},
             "mdp": {},

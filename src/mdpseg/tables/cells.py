@@ -120,7 +120,10 @@ def pretraining_of(row: Row, preset: Preset, seed: int) -> PretrainingCell | Non
     for stage in row.stages:
         content = stage_recipe(stage, preset, seed, row.first)
         content["init"] = row.first if last is None else "the stage before"
-        config = load(content, PretrainConfig)
+        try:
+            config = load(content, PretrainConfig)
+        except UserError as error:
+            raise UserError(f"Preset {preset.source}, row {row.id}, method {stage.method}: {error}") from error
         mapping = config.merge.read_text(encoding="utf-8") if config.merge else None
         last = PretrainingCell(config, last, _hash(config, last.key if last else row.first, mapping))
     return last

@@ -55,6 +55,7 @@ def run(
     start: Annotated[bool, typer.Option("--start", help="Start what is too large to start unasked.")] = False,
 ) -> None:
     """Run what is not measured yet; interrupted cells go on from their checkpoint."""
+    from mdpseg.errors import UserError
     from mdpseg.tables.cells import cells_of
     from mdpseg.tables.preset import load_preset
     from mdpseg.tables.run import Place, run_cells
@@ -67,7 +68,12 @@ def run(
 
         count = write_recipes(chosen, setting, runs / "recipes", data_root)
         typer.echo(f"{count} recipes are in {runs / 'recipes'}; probing what they would take ...\n")
-        typer.echo(estimates(chosen, setting, data_root))
+        try:
+            typer.echo(estimates(chosen, setting, data_root))
+        except UserError as error:  # class lists are part of the data, which may lie on another machine
+            if start:
+                raise
+            typer.echo(f"No estimate without the data: {error}", err=True)
         if not start:
             typer.echo("Nothing was started; --start runs them here.")
             return

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from mdpseg.errors import UserError
 from mdpseg.tables import results
-from mdpseg.tables.cells import shared_columns
+from mdpseg.tables.cells import cells_of, shared_columns
 from mdpseg.tables.grid import Row
 from mdpseg.tables.layout import MEAN, grid, in_words, measured_names, signed
 from mdpseg.tables.measured import WHENS, Measured, measured
@@ -45,6 +45,9 @@ def compare_rows(
 
 def _section(row: Row, other: Row, preset: Preset, found: Measured) -> str:
     groups: dict[str, tuple[str, ...]] = {column: (column,) for column in shared_columns(row, other, preset)}
+    if groups and _keys(row, groups, preset) == _keys(other, groups, preset):
+        same = f"In preset {preset.name} these are the same runs, measured once: there is nothing to compare."
+        return f"## {row.id} less {other.id}\n\n{in_words([row, other])}\n\n{same}\n"
     always = tuple(column for column in found.always if column in groups)
     if len(always) > 1:
         groups[MEAN] = always
@@ -70,3 +73,8 @@ def _section(row: Row, other: Row, preset: Preset, found: Measured) -> str:
         for seed in sorted(set().union(*each))
     ]
     return f"{text}\nSeed by seed, {names[summary]}:\n\n{grid([['seed', *WHENS], *by_seed])}"
+
+
+def _keys(row: Row, columns: Collection[str], preset: Preset) -> dict[str, str]:
+    """The row's cells of one seed, by target."""
+    return {cell.column: cell.key for cell in cells_of([row], preset, [0]) if cell.column in columns}

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def run_cells(cells: Iterable[Cell], place: Place, processes: int, say: Callable
         cells: in the order of importance.
         place: where runs and results go.
         processes: worker processes; the cores are shared out among them. 1: in this process.
-        say: takes one line for each finished group of cells.
+        say: takes a line at the start, one for each finished group of cells, and one where it is stopped.
 
     Returns:
         How many cells were run.
@@ -65,6 +65,17 @@ def run_cells(cells: Iterable[Cell], place: Place, processes: int, say: Callable
     _commit()  # now: of the code that is loaded, whatever is committed while it runs
     groups = unfinished_groups(cells, place)
     _refuse_other_data(groups, place)
+    if groups:
+        say(f"{len(groups)} groups of cells to run; each run has its log in {place.runs}/*/log.txt")
+    try:
+        _run_groups(groups, place, processes, say)
+    except (KeyboardInterrupt, SystemExit):
+        say("Stopped. The same command goes on from the last checkpoints.")
+        raise
+    return sum(len(group) for group in groups)
+
+
+def _run_groups(groups: list[list[Cell]], place: Place, processes: int, say: Callable[[str], None]) -> None:
     threads = max(1, (os.cpu_count() or 1) // processes)
     began = time.monotonic()
 
@@ -88,7 +99,6 @@ def run_cells(cells: Iterable[Cell], place: Place, processes: int, say: Callable
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-    return sum(len(group) for group in groups)
 
 
 def _prepare_worker(threads: int) -> None:
@@ -175,7 +185,10 @@ def _pretrained(cell: PretrainingCell, asked_by: Cell, place: Place) -> Path:
 
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
-    """Waits until no other process of the grid is at this run."""
+    """Waits until no other process of the grid is at this run.
+
+    Whoever waits for a lock whose file is removed meanwhile finds the run finished, and so does who makes a new one.
+    """
     make_folder(out.parent)
     path = out.with_suffix(".lock")
     with disk_faults_are_told(path):
@@ -183,6 +196,8 @@ def _alone(out: Path) -> Iterator[None]:
     with file:
         lock(file)
         yield
+        with suppress(OSError):  # some systems keep a file that is open
+            path.unlink()
 
 
 def _finished(place: Place) -> set[str]:
