@@ -132,6 +132,35 @@ def somebody_is_left(group):
     return True
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_terminated_grid_says_so_and_leaves_checkpoints_and_nobody(processes, tmp_path):
+    preset = tiny_preset.write(tmp_path, epoch_scale=50.0)  # it would take half an hour
+    command = [sys.executable, "-m", "mdpseg", "tables", "run", "--rows", "A2,B1", "--preset", preset, "--seeds", 1]
+    command += ["--runs", tmp_path / "runs", "--results", tmp_path / "results.csv", "--processes", processes]
+    grid = subprocess.Popen(list(map(str, command)), start_new_session=True, stdout=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 300
+        while len(list((tmp_path / "runs").glob("pretrain-*/last.ckpt"))) < processes:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        os.kill(grid.pid, signal.SIGTERM)
+        out, _ = grid.communicate(timeout=120)
+        deadline = time.monotonic() + 60
+        while somebody_is_left(grid.pid):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(grid.pid, signal.SIGKILL)
+    assert grid.returncode == 128 + signal.SIGTERM
+    assert out.splitlines()[0].startswith("2 groups of cells to run; each run has its log in ")
+    assert out.splitlines()[1:] == ["Stopped. The same command goes on from the last checkpoints."]
+    logs = [path.read_text() for path in (tmp_path / "runs").glob("pretrain-*/log.txt")]
+    assert len(logs) == processes
+    assert all("resume" in log.splitlines()[-1] for log in logs), logs
+
+
 LONGER = {"epoch_scale": 0.15}  # 60 steps: long enough to be killed in the middle
 
 

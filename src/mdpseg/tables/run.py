@@ -23,6 +23,7 @@ from mdpseg import yaml_text
 from mdpseg.engine.finetune import Finetuned, finetune
 from mdpseg.engine.pretrain import pretrain
 from mdpseg.engine.run_folder import CHECKPOINTS
+from mdpseg.engine.stopping import sigterm_cleans_up
 from mdpseg.errors import UserError
 from mdpseg.files import disk_faults_are_told, lock, make_folder
 from mdpseg.tables import results
@@ -68,7 +69,8 @@ def run_cells(cells: Iterable[Cell], place: Place, processes: int, say: Callable
     if groups:
         say(f"{len(groups)} groups of cells to run; each run has its log in {place.runs}/*/log.txt")
     try:
-        _run_groups(groups, place, processes, say)
+        with sigterm_cleans_up():
+            _run_groups(groups, place, processes, say)
     except (KeyboardInterrupt, SystemExit):
         say("Stopped. The same command goes on from the last checkpoints.")
         raise
@@ -96,8 +98,11 @@ def _run_groups(groups: list[list[Cell]], place: Place, processes: int, say: Cal
                 for done, future in enumerate(as_completed(futures), 1):
                     future.result()
                     report(done, futures[future])
-            except BaseException:
+            except BaseException as error:
                 pool.shutdown(wait=False, cancel_futures=True)
+                if not isinstance(error, Exception):  # Ctrl-C or SIGTERM: the workers' runs end with a checkpoint, too
+                    for worker in multiprocessing.active_children():
+                        worker.terminate()
                 raise
 
 
