@@ -133,8 +133,11 @@ def somebody_is_left(group):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", [1, 2])
-def test_a_terminated_grid_says_so_and_leaves_checkpoints_and_nobody(processes, tmp_path):
+@pytest.mark.parametrize(
+    ("processes", "stop", "number"),
+    [(1, os.kill, signal.SIGTERM), (2, os.kill, signal.SIGTERM), (2, os.killpg, signal.SIGINT)],
+)
+def test_a_stopped_grid_says_so_and_leaves_checkpoints_and_nobody(processes, stop, number, tmp_path):
     preset = tiny_preset.write(tmp_path, epoch_scale=50.0)  # it would take half an hour
     command = [sys.executable, "-m", "mdpseg", "tables", "run", "--rows", "A2,B1", "--preset", preset, "--seeds", 1]
     command += ["--runs", tmp_path / "runs", "--results", tmp_path / "results.csv", "--processes", processes]
@@ -144,7 +147,7 @@ def test_a_terminated_grid_says_so_and_leaves_checkpoints_and_nobody(processes, 
         while len(list((tmp_path / "runs").glob("pretrain-*/last.ckpt"))) < processes:
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        os.kill(grid.pid, signal.SIGTERM)
+        stop(grid.pid, number)  # Ctrl-C reaches all
         out, _ = grid.communicate(timeout=120)
         deadline = time.monotonic() + 60
         while somebody_is_left(grid.pid):
@@ -153,7 +156,7 @@ def test_a_terminated_grid_says_so_and_leaves_checkpoints_and_nobody(processes, 
     finally:
         with suppress(ProcessLookupError):
             os.killpg(grid.pid, signal.SIGKILL)
-    assert grid.returncode == 128 + signal.SIGTERM
+    assert grid.returncode == 128 + number
     assert out.splitlines()[0].startswith("2 groups of cells to run; each run has its log in ")
     assert out.splitlines()[1:] == ["Stopped. The same command goes on from the last checkpoints."]
     logs = [path.read_text() for path in (tmp_path / "runs").glob("pretrain-*/log.txt")]

@@ -108,6 +108,7 @@ def _run_groups(groups: list[list[Cell]], place: Place, processes: int, say: Cal
 
 def _prepare_worker(threads: int) -> None:
     _commit()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches the parent, too, which ends its workers
     torch.set_num_threads(threads)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
