@@ -10,7 +10,6 @@ from mdpseg.config import (
     EvalConfig,
     EvaluateConfig,
     FinetuneConfig,
-    NetworkConfig,
     PretrainConfig,
     Settings,
 )
@@ -221,26 +220,6 @@ def test_the_published_scheme_is_a_word_and_may_be_changed():
     assert changed == paper.model_copy(update={"momentum": 0.999})
     with pytest.raises(UserError, match=r"method.scheme is 'paper'"):
         load({**recipe, "method": "paper"}, PretrainConfig)
-
-
-@pytest.mark.parametrize(
-    ("more", "projection"),
-    [
-        ({"method": "mdp-paper"}, "mlp"),
-        ({"method": "mdp-paper", "init": "imagenet", "network": {"encoder": "resnet18"}}, "mlp"),
-        ({"method": {"scheme": "mdp-paper"}, "network": {"projection": "linear"}}, "linear"),
-        ({"method": "mdp-paper", "init": "runs/a"}, None),  # as the weights have it
-        ({"method": "mdp-paper", "init": "runs/a", "network": {"encoder": "resnet18"}}, "mlp"),
-        ({}, None),
-        ({"network": {"encoder": "resnet18"}}, "linear"),
-    ],
-)
-def test_the_published_scheme_has_a_head_of_its_own_unless_another_is_named(more, projection):
-    recipe = {"out": "run", "datasets": [tiny.toy("coarse")], **more}
-    config = PretrainConfig.model_validate(recipe)
-    assert (config.network and config.network.projection) == projection
-    assert PretrainConfig.model_validate(config.model_dump()) == config
-    assert "network" in recipe or config.network is None or config.network.encoder == NetworkConfig().encoder
 
 
 def test_off_needs_no_quotes(tmp_path):

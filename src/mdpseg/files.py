@@ -63,6 +63,14 @@ def lock(file: IO[str], wait: bool = True) -> bool:
     return True
 
 
+def is_open_at(file: IO[str], path: Path) -> bool:
+    """Whether an open file is the one that has that name, which may have been removed, or be another's, by now."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
 def make_folder(folder: Path) -> None:
     """Makes a folder, and those above it, unless it is there.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, Literal
 
 import timm
 import torch
@@ -80,9 +80,15 @@ class SegmentationNetwork(nn.Module):
         fixed = encoders.traits(self.config.encoder.removeprefix("tu-")).fixed
         return max(LEAST_SIDE.get(self.config.decoder, 0), fixed)
 
-    def set_projection(self) -> None:
-        """Makes the head a projection to embeddings of unit length, as pretraining needs it."""
-        self.head = Projection(self.feature_channels, self.embedding_dim, self.config.projection)
+    def set_projection(self, default: Literal["linear", "mlp"] = "linear") -> None:
+        """Makes the head a projection to embeddings of unit length, as pretraining needs it.
+
+        Args:
+            default: its kind, where the configuration names none; which it does from then on.
+        """
+        kind = self.config.projection or default
+        self.config = self.config.model_copy(update={"projection": kind})
+        self.head = Projection(self.feature_channels, self.embedding_dim, kind)
 
     def set_classifier(self, num_classes: int) -> None:
         """Makes the head a fresh :class:`Classifier`."""

@@ -173,7 +173,9 @@ def test_a_target_that_comes_later_is_held_out_of_the_pretraining_s_recipe_unles
     start([tmp_path / "all"], out)
     before = out.read_text()
     assert [len(open_dataset(entry)) for entry in load(out, PretrainConfig).datasets] == [2, 2]
-    assert f"Wrote {out}, {tmp_path / 'r-finetune.yaml'}." in start([tmp_path / "all"], out, "two")[-1]
+    said = start([tmp_path / "all"], out, "two")
+    assert f"{out} is another now: it holds out a part of two." in said[-2]
+    assert f"Wrote {out}, {tmp_path / 'r-finetune.yaml'}." in said[-1]
     assert [len(open_dataset(entry)) for entry in load(out, PretrainConfig).datasets] == [2, 1]
     for text in (out.read_text(), before + "seed: 3\n"):  # held out for another target; edited
         out.write_text(text)

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from mdpseg.batch import pixel_rows
-from mdpseg.config import MethodConfig
+from mdpseg.config import MethodConfig, NetworkConfig
 from mdpseg.label_space import LabelSpace
 from mdpseg.losses import pixel_to_pixel, pixel_to_prototype, pixel_to_region, sparse_coding
 from mdpseg.mixing import mix_batch
+from mdpseg.network import SegmentationNetwork
 from mdpseg.objectives.mdp import MDP
 from mdpseg.objectives.pixels import at_size
 from tests import tiny
@@ -26,6 +27,22 @@ def made(seed=0, **settings):
     published |= {"prototypes": "bank"}
     config = MethodConfig.model_validate({**published, **settings})
     return MDP(tiny.TinyNetwork(), SPACE, config)
+
+
+@pytest.mark.parametrize(
+    ("network", "scheme", "projection"),
+    [
+        ({}, "mdp-paper", "mlp"),
+        ({"projection": "linear"}, "mdp-paper", "linear"),
+        ({}, "mdp", "linear"),
+        ({"projection": "mlp"}, "mdp", "mlp"),
+    ],
+)
+def test_the_published_scheme_has_a_head_of_its_own_unless_another_is_named(network, scheme, projection):
+    objective = MDP(SegmentationNetwork(NetworkConfig(**network)), SPACE, MethodConfig.model_validate(scheme))
+    convolutions = [layer for layer in objective.network.head.modules() if isinstance(layer, torch.nn.Conv2d)]
+    assert len(convolutions) == {"mlp": 2, "linear": 1}[projection]
+    assert objective.network.config.projection == projection  # as weights and checkpoints have it
 
 
 def labels(ids, count=1, seed=0, cell=4):

@@ -105,10 +105,22 @@ def test_a_preset_without_what_a_row_needs_is_refused(missing):
         key("A2", **{missing: content[missing]})
 
 
-def test_a_wrong_setting_of_a_method_is_told_with_preset_row_and_method():
-    methods = {**tiny_preset.content()["methods"], "mdp-paper": {"method": {"bank_sise": 64}}}
-    with pytest.raises(UserError, match=r"^Preset tiny, row A2, method mdp-paper: .*method\.bank_sise"):
-        key("A2", methods=methods)
+@pytest.mark.parametrize(("name", "row"), [("mdp-paper", "A2"), ("mdp-paper-on-imagenet", "A5")])
+def test_a_wrong_setting_of_a_method_is_told_with_preset_method_and_row(name, row):
+    methods = {**tiny_preset.content()["methods"], name: {"method": {"bank_sise": 64}}}
+    with pytest.raises(UserError, match=rf"^Preset tiny, methods\.{name} \(row {row}\): .*method\.bank_sise"):
+        key(row, methods=methods)
+
+
+def test_images_that_are_held_out_stay_so_whatever_the_seed():
+    target = tiny_preset.content()["targets"]["VOC"]
+    held = {name: {**target[name], "subset": {"fraction": 0.5}} for name in ("train", "val")}
+    held["train"]["subset"]["rest"] = True
+    cells = list(cells_of([BY_ID["E7"]], preset(targets={"VOC": held}), [0, 1]))
+    assert [(cell.seed, cell.config.train.subset.seed, cell.config.val.subset.seed) for cell in cells] == [
+        (0, 0, 0),
+        (1, 0, 0),
+    ]
 
 
 def test_merged_rows_need_a_mapping_file():

@@ -129,7 +129,7 @@ def test_recipes_are_written_also_where_the_data_are_not(tmp_path, monkeypatch, 
     code, out, err = mdpseg_command(*command, "--rows", "E7")
     assert code == 0, err
     assert (tmp_path / "runs/tables/recipes/E7-finetune-VOC.yaml").is_file()
-    assert "No estimate without the data: " in err
+    assert "No estimate, as there is no data: " in err
     assert "data/mine" in err
     assert "Nothing was started" in out
     assert mdpseg_command(*command, "--rows", "E7", "--start")[0] == 2

@@ -33,7 +33,7 @@ def test_a_mean_is_over_seeds_that_have_all_its_columns(tmp_path):
     assert found.of("E1", ALWAYS, "early") == pytest.approx({0: 30.0, 2: 32.0})
     assert found.of("E1", ["VOC", "ADE20K"], "late") == pytest.approx({0: 15.0, 1: 16.0, 2: 17.0})
     assert found.of("E1", [], "late") == {}
-    assert found.gaps == "Not measured yet, where the seed's other targets are: E1 CamVid of seed 1."
+    assert found.gaps == "Some seeds lack a target: E1 CamVid (seed 1)."
 
 
 def test_a_target_that_some_seeds_lack_is_told(tmp_path):

@@ -38,7 +38,7 @@ def test_rows_share_pretrainings_and_finished_cells_are_never_run_again(tmp_path
     lines = results.read(tmp_path / "results.csv")
     assert sum(line.kind == "pretraining" for line in lines) == 3  # COCO once for B1 and E5, then ADE20K and VOC
     assert {(line.when, line.iteration) for line in lines if line.when} == {("early", 1), ("late", 3)}
-    assert said[0] == f"3 groups of cells to run; each run has its log in {tmp_path / 'runs'}/*/log.txt"
+    assert said[0] == f"3 groups of cells to run; the run that is going has its log in {tmp_path / 'runs'}/*/log.txt"
     assert len(said) == 4
     before = (tmp_path / "results.csv").read_text()
     assert run_cells(cells("B1", "E5", "E7"), place(tmp_path), 1, said.append) == 0
@@ -135,11 +135,28 @@ def somebody_is_left(group):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("processes", "stop", "number"),
-    [(1, os.kill, signal.SIGTERM), (2, os.kill, signal.SIGTERM), (2, os.killpg, signal.SIGINT)],
+    [
+        (1, os.kill, signal.SIGTERM),
+        (2, os.kill, signal.SIGTERM),
+        (2, os.killpg, signal.SIGINT),  # as Ctrl-C does
+        (2, os.killpg, signal.SIGTERM),  # as schedulers do
+    ],
 )
 def test_a_stopped_grid_says_so_and_leaves_checkpoints_and_nobody(processes, stop, number, tmp_path):
     preset = tiny_preset.write(tmp_path, epoch_scale=50.0)  # it would take half an hour
-    command = [sys.executable, "-m", "mdpseg", "tables", "run", "--rows", "A2,B1", "--preset", preset, "--seeds", 1]
+    command = [
+        sys.executable,
+        "-m",
+        "mdpseg",
+        "tables",
+        "run",
+        "--rows",
+        "A2,B1,E1,C1",
+        "--preset",
+        preset,
+        "--seeds",
+        1,
+    ]
     command += ["--runs", tmp_path / "runs", "--results", tmp_path / "results.csv", "--processes", processes]
     grid = subprocess.Popen(list(map(str, command)), start_new_session=True, stdout=subprocess.PIPE, text=True)
     try:
@@ -147,7 +164,7 @@ def test_a_stopped_grid_says_so_and_leaves_checkpoints_and_nobody(processes, sto
         while len(list((tmp_path / "runs").glob("pretrain-*/last.ckpt"))) < processes:
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        stop(grid.pid, number)  # Ctrl-C reaches all
+        stop(grid.pid, number)
         out, _ = grid.communicate(timeout=120)
         deadline = time.monotonic() + 60
         while somebody_is_left(grid.pid):
@@ -157,7 +174,7 @@ def test_a_stopped_grid_says_so_and_leaves_checkpoints_and_nobody(processes, sto
         with suppress(ProcessLookupError):
             os.killpg(grid.pid, signal.SIGKILL)
     assert grid.returncode == 128 + number
-    assert out.splitlines()[0].startswith("2 groups of cells to run; each run has its log in ")
+    assert out.splitlines()[0].startswith("4 groups of cells to run; the run that is going has its log in ")
     assert out.splitlines()[1:] == ["Stopped. The same command goes on from the last checkpoints."]
     logs = [path.read_text() for path in (tmp_path / "runs").glob("pretrain-*/log.txt")]
     assert len(logs) == processes

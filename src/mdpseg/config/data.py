@@ -30,6 +30,15 @@ class SubsetConfig(Settings):
         False, description="The images that `fraction` or `count` leaves out: to train on what `val` does not hold."
     )
 
+    @property
+    def words(self) -> str:
+        """Such as ``100``, ``all but 0.2``, ``ids.txt, 0.5``, or ``all``."""
+        drawn = self.count if self.fraction is None else self.fraction
+        parts = [] if self.list is None else [str(self.list)]
+        if drawn is not None:
+            parts.append(f"all but {drawn}" if self.rest else str(drawn))
+        return ", ".join(parts) or "all"
+
 
 class DatasetConfig(Settings):
     """One dataset: where it lies and how it is read."""

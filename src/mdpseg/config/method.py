@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from mdpseg.config.base import Positive, Settings, Temperature
 
 # The published scheme (P), as far as the text states it; the momentum's size and the mixing probability are ours. So is
-# the projection head that goes with it (PretrainConfig).
+# the projection head that goes with it, unless the network's setting names another.
 _PAPER: dict[str, Any] = {
     "objective": "mdp",
     "bank": "class",

@@ -42,8 +42,8 @@ class NetworkConfig(Settings):
         description="D, dimension of a pixel's embedding; default: 128 (ours), or as many as the decoder's features "
         "have channels, if fewer.",
     )
-    projection: Literal["mlp", "linear"] = Field(
-        "linear",
-        description="Projection head: a single 1x1 conv; or 1x1 conv, norm, ReLU, 1x1 conv, which is the default with "
-        "`method: mdp-paper`, unless the network is that of `init`'s weights.",
+    projection: Literal["linear", "mlp"] | None = Field(
+        None,
+        description="Projection head; linear: a single 1x1 conv; mlp: 1x1 conv, norm, ReLU, 1x1 conv. Default: that of "
+        "`init`'s network, where `network` is left out; else mlp with `method: mdp-paper`, linear otherwise.",
     )

@@ -85,15 +85,6 @@ class PretrainConfig(RunConfig):
     optim: PretrainOptimConfig = Field(PretrainOptimConfig(), description="Optimiser and schedule.")
 
     @model_validator(mode="after")
-    def _published_head(self) -> Self:
-        """The published scheme's projection head, unless another is named, or the network is that of ``init``."""
-        if self.method.scheme == "mdp-paper" and (self.network or self.init in ("scratch", "imagenet")):
-            network = self.network or NetworkConfig()
-            if "projection" not in network.model_fields_set:
-                self.network = network.model_copy(update={"projection": "mlp"})
-        return self
-
-    @model_validator(mode="after")
     def _names_differ(self) -> Self:
         names = [dataset.name for dataset in self.datasets]
         for name in names:

@@ -56,6 +56,7 @@ def start(paths: Sequence[Path], out: Path, target: str | None = None) -> list[s
     recipes = {out: pretraining(datasets, out)}
     if chosen is not None:
         recipes[finetune] = finetuning(chosen, finetune)
+    there = out.exists()
     texts = _not_there(recipes, before) | _lists_to_write(datasets)
     if not texts:
         raise UserError(f"{out} is there already, and all else; remove it, or choose another name by --out.")
@@ -65,6 +66,10 @@ def start(paths: Sequence[Path], out: Path, target: str | None = None) -> list[s
         write_text(path, text)
     if chosen is None:
         said.append("With --target NAME it also writes a recipe to fine-tune on that one of them.")
+    if out in texts and there:
+        said.append(
+            f"{out} is another now: it holds out a part of {target}. What was pretrained by it before has seen that."
+        )
     named = shlex.quote(str(out))
     steps = [f"mdpseg data check {named}", f"mdpseg pretrain {named}"]
     if chosen is not None:

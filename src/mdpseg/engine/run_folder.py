@@ -258,17 +258,9 @@ def _lock(path: Path) -> tuple[IO[str], bool]:
         except BlockingIOError:
             file.close()
             raise UserError(f"{path} is in use by another run; wait for it, or choose another out=.") from None
-        if not locked or _is_open_at(file, path / ".lock"):
+        if not locked or files.is_open_at(file, path / ".lock"):
             return file, locked
         file.close()  # the run before removed it in between, and the next one may lock a file of its own
-
-
-def _is_open_at(file: IO[str], path: Path) -> bool:
-    """Whether an open file is the one that has that name."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _empty(folder: Path) -> None:

@@ -59,7 +59,7 @@ class MDP(nn.Module):
         self, network: SegmentationNetwork, label_space: LabelSpace, config: MethodConfig, *, unlabelled: bool = False
     ) -> None:
         super().__init__()
-        network.set_projection()
+        network.set_projection("mlp" if config.scheme == "mdp-paper" else "linear")
         self.network, self.label_space, self.config, self.unlabelled = network, label_space, config, unlabelled
         dim, classes = network.embedding_dim, label_space.num_classes
         learns = config.bank == "class" and config.prototypes != "bank"

@@ -192,10 +192,7 @@ def _data(runs: Sequence[Run]) -> str:
         else:
             used = [("trained on", config.train), *([("judged on", config.val)] if config.val else [])]
         for purpose, data in used:
-            part = data.subset
-            limits = [str(v) for v in (part.list, part.fraction, part.count) if v is not None]
-            limits += ["the rest"] if part.rest else []
-            told = [data.name, data.reader, _where(data), data.split, ", ".join(limits) or "all"]
+            told = [data.name, data.reader, _where(data), data.split, data.subset.words]
             rows.append([run.name, purpose, *told])
     return _table(["run", "", "dataset", "reader", "where", "split", "part"], rows, "data")
 

@@ -123,7 +123,8 @@ def pretraining_of(row: Row, preset: Preset, seed: int) -> PretrainingCell | Non
         try:
             config = load(content, PretrainConfig)
         except UserError as error:
-            raise UserError(f"Preset {preset.source}, row {row.id}, method {stage.method}: {error}") from error
+            name = _tuned(stage, preset, row.first)
+            raise UserError(f"Preset {preset.source}, methods.{name} (row {row.id}): {error}") from error
         mapping = config.merge.read_text(encoding="utf-8") if config.merge else None
         last = PretrainingCell(config, last, _hash(config, last.key if last else row.first, mapping))
     return last
@@ -135,6 +136,12 @@ def _roles(stage: Stage) -> list[tuple[str, bool]]:
     return [*((name, False) for name in labelled), *((name, True) for name in unlabelled)]
 
 
+def _tuned(stage: Stage, preset: Preset, first: str) -> str:
+    """The name of the preset's method that a stage takes."""
+    special = f"{stage.method}-on-{first}"
+    return special if special in preset.methods else stage.method
+
+
 def stage_recipe(stage: Stage, preset: Preset, seed: int, first: str = "scratch") -> dict[str, Any]:
     """A pretraining's recipe, without ``init`` and with a placeholder for ``out``; ``first``: see :class:`Row`."""
     datasets: list[dict[str, Any]] = []
@@ -144,7 +151,7 @@ def stage_recipe(stage: Stage, preset: Preset, seed: int, first: str = "scratch"
             datasets.append({**entry, "unlabelled": True} if unlabelled else entry)
     images = sum(preset.roles[name].images for name, _ in _roles(stage))
     common = preset.pretraining.model_dump(mode="json", exclude_unset=True)
-    tuned = preset.methods.get(f"{stage.method}-on-{first}", preset.methods[stage.method])
+    tuned = preset.methods[_tuned(stage, preset, first)]
     batch_size = preset.pretraining.batch_size
     return {
         "out": "unset",
@@ -171,7 +178,7 @@ def _cell(row: Row, column: str, preset: Preset, seed: int, start: PretrainingCe
         "val": target.val.model_dump(mode="json", exclude_unset=True),
         "network": preset.network.model_dump(mode="json", exclude_unset=True),
     }
-    if "subset" in content["train"]:
+    if "subset" in content["train"] and not target.train.subset.rest:  # the rest is that of one draw, which is `val`
         content["train"]["subset"]["seed"] = seed
     for setting in ("iterations", "evaluate_at", "augment"):
         if getattr(target, setting) is not None:
@@ -194,6 +201,8 @@ def _hash(config: BaseModel, start: str, mapping: str | None = None) -> str:
     """
     recipe = _used(config.model_dump(mode="json", exclude=set(_NOT_HASHED)))
     method = recipe.get("method", {})
+    if "network" in recipe:  # what is the default now was a word when cells were measured first
+        recipe["network"].setdefault("projection", "mlp" if method.get("scheme") == "mdp-paper" else "linear")
     if method.get("objective", "mdp") != "mdp":
         recipe["method"] = {name: method[name] for name in _WITHOUT_CONTRAST if name in method}
     content = {"recipe": recipe, "start": start, "merge": mapping}

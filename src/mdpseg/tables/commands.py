@@ -71,9 +71,9 @@ def run(
         try:
             typer.echo(estimates(chosen, setting, data_root))
         except UserError as error:  # class lists are part of the data, which may lie on another machine
-            if start:
+            if start or data_root.is_dir():
                 raise
-            typer.echo(f"No estimate without the data: {error}", err=True)
+            typer.echo(f"No estimate, as there is no {data_root}: {error}", err=True)
         if not start:
             typer.echo("Nothing was started; --start runs them here.")
             return

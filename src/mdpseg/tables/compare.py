@@ -46,7 +46,7 @@ def compare_rows(
 def _section(row: Row, other: Row, preset: Preset, found: Measured) -> str:
     groups: dict[str, tuple[str, ...]] = {column: (column,) for column in shared_columns(row, other, preset)}
     if groups and _keys(row, groups, preset) == _keys(other, groups, preset):
-        same = f"In preset {preset.name} these are the same runs, measured once: there is nothing to compare."
+        same = f"In preset {preset.name} these are the same runs: there is nothing to compare."
         return f"## {row.id} less {other.id}\n\n{in_words([row, other])}\n\n{same}\n"
     always = tuple(column for column in found.always if column in groups)
     if len(always) > 1:

@@ -28,7 +28,9 @@ def listing(rows: Sequence[Row], preset: Preset, measured: Path) -> Table:
     for row in rows:
         if rest := [column for column in columns_of(row, preset) if column not in always]:
             more.setdefault(", ".join(rest), []).append(row.id)
-    targets = "; ".join([", ".join(always), *(f"{', '.join(ids)} also {rest}" for rest, ids in more.items())])
+    targets = "; ".join(
+        [*([", ".join(always)] if always else []), *(f"{', '.join(ids)} also {rest}" for rest, ids in more.items())]
+    )
     told = f"Seeds: how many are measured. Targets: {targets}."
     table = Table(title=f"Preset {preset.name}", box=SIMPLE_HEAD, caption=told, caption_justify="left", pad_edge=False)
     table.add_column("row", no_wrap=True)

@@ -48,8 +48,11 @@ class Measured:
     @property
     def gaps(self) -> str:
         """A sentence on the rows whose seeds lack a target; empty if there are none."""
-        each = ", ".join(f"{row} {', '.join(columns)} of seed {seed}" for (row, seed), columns in self.missing.items())
-        return f"Not measured yet, where the seed's other targets are: {each}." if each else ""
+        seeds: dict[str, list[int]] = {}
+        for (row, seed), columns in self.missing.items():
+            seeds.setdefault(f"{row} {', '.join(columns)}", []).append(seed)
+        each = "; ".join(f"{what} (seed {', '.join(map(str, of))})" for what, of in seeds.items())
+        return f"Some seeds lack a target: {each}." if each else ""
 
 
 def measured(rows: Sequence[Row], preset: Preset, results: Sequence[Result]) -> Measured:

@@ -100,7 +100,7 @@ def _what_was_run(
     ]
     targets = []
     for name, target in preset.targets.items():
-        labelled = str(target.train.subset.count or "all")
+        labelled = target.train.subset.words
         iterations, (early, _) = target.iterations or tuning.iterations, target.evaluate_at or tuning.evaluate_at
         after = f"{100 * early:g} %" if early <= 1 else f"{early:g}"
         targets.append([name, target.train.name, labelled, f"{iterations:,}", after])

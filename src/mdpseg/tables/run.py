@@ -12,9 +12,10 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -25,11 +26,12 @@ from mdpseg.engine.pretrain import pretrain
 from mdpseg.engine.run_folder import CHECKPOINTS
 from mdpseg.engine.stopping import sigterm_cleans_up
 from mdpseg.errors import UserError
-from mdpseg.files import disk_faults_are_told, lock, make_folder
+from mdpseg.files import disk_faults_are_told, is_open_at, lock, make_folder
 from mdpseg.tables import results
 from mdpseg.tables.cells import Cell, PretrainingCell
 
 _GRACE = 10.0  # seconds that a run gets to write its checkpoint
+_OWN_TIME = 2.0  # seconds for workers that were asked to stop by somebody else
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def run_cells(cells: Iterable[Cell], place: Place, processes: int, say: Callable
     groups = unfinished_groups(cells, place)
     _refuse_other_data(groups, place)
     if groups:
-        say(f"{len(groups)} groups of cells to run; each run has its log in {place.runs}/*/log.txt")
+        count = "1 group" if len(groups) == 1 else f"{len(groups)} groups"
+        say(f"{count} of cells to run; the run that is going has its log in {place.runs}/*/log.txt")
     try:
         with sigterm_cleans_up():
             _run_groups(groups, place, processes, say)
@@ -93,22 +96,34 @@ def _run_groups(groups: list[list[Cell]], place: Place, processes: int, say: Cal
     else:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(processes, context, initializer=_prepare_worker, initargs=(threads,)) as pool:
-            futures = {pool.submit(_run_group, group, place): group for group in groups}
+            done, waiting, running = 0, iter(groups), dict[Future[None], list[Cell]]()
             try:
-                for done, future in enumerate(as_completed(futures), 1):
-                    future.result()
-                    report(done, futures[future])
-            except BaseException as error:
-                pool.shutdown(wait=False, cancel_futures=True)
-                if not isinstance(error, Exception):  # Ctrl-C or SIGTERM: the workers' runs end with a checkpoint, too
-                    for worker in multiprocessing.active_children():
-                        worker.terminate()
+                while True:
+                    for group in islice(waiting, processes - len(running)):  # no more: what is stopped begins no other
+                        running[pool.submit(_work, group, place)] = group
+                    if not running:
+                        break
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        future.result()
+                        done += 1
+                        report(done, running.pop(future))
+            except (KeyboardInterrupt, SystemExit):
+                # Whom the signal reached as well needs no second one, which would cost it its checkpoint.
+                wait(running, timeout=_OWN_TIME)
+                for worker in multiprocessing.active_children():
+                    worker.terminate()
                 raise
+
+
+def _work(group: list[Cell], place: Place) -> None:
+    with sigterm_cleans_up():  # and so does a run, until it has its checkpoint
+        _run_group(group, place)
 
 
 def _prepare_worker(threads: int) -> None:
     _commit()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches the parent, too, which ends its workers
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # between groups: a worker that dies takes the others with it
     torch.set_num_threads(threads)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -145,7 +160,7 @@ def _refuse_other_data(groups: list[list[Cell]], place: Place) -> None:
             continue
         settings = yaml_text.read(recipe, f"the recipe {recipe}")
         its = Path(str(settings.get("data_root"))) if isinstance(settings, dict) else place.data_root
-        if its.resolve() != place.data_root.resolve():
+        if its.is_dir() and its.resolve() != place.data_root.resolve():  # data that are gone from there were moved
             raise UserError(
                 f"{folder} was run on the data in {its}, not on those in {place.data_root}. Give the --data-root that "
                 "it had; other data want another --runs and another --results."
@@ -191,19 +206,19 @@ def _pretrained(cell: PretrainingCell, asked_by: Cell, place: Place) -> Path:
 
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
-    """Waits until no other process of the grid is at this run.
-
-    Whoever waits for a lock whose file is removed meanwhile finds the run finished, and so does who makes a new one.
-    """
+    """Waits until no other process of the grid is at this run."""
     make_folder(out.parent)
     path = out.with_suffix(".lock")
-    with disk_faults_are_told(path):
-        file = path.open("w")
-    with file:
-        lock(file)
-        yield
-        with suppress(OSError):  # some systems keep a file that is open
-            path.unlink()
+    while True:
+        with disk_faults_are_told(path):
+            file = path.open("w")
+        with file:
+            if lock(file) and not is_open_at(file, path):
+                continue  # who had it has removed it, and the next may lock a file of its own
+            yield
+            with suppress(OSError):  # some systems keep a file that is open
+                path.unlink()
+            return
 
 
 def _finished(place: Place) -> set[str]:
