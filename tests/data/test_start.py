@@ -86,7 +86,8 @@ def test_a_newcomers_folder_runs(tmp_path, mdpseg_command, monkeypatch):
     assert "catch-all" in said
     code, said, _ = mdpseg_command("init", "my photos", "--out", "two words/r.yaml")
     assert said.rstrip().endswith(
-        "Next: mdpseg data check 'two words/r.yaml'; mdpseg pretrain 'two words/r.yaml'; "
+        "Next: mdpseg data check 'two words/r.yaml'; mdpseg data check 'two words/r-finetune.yaml'; "
+        "mdpseg pretrain 'two words/r.yaml'; "
         "mdpseg finetune 'two words/r-finetune.yaml' init=runs/r/weights.safetensors"
     )
     (entry,) = entries(tmp_path / "recipe.yaml").values()

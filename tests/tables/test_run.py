@@ -181,6 +181,30 @@ def test_a_stopped_grid_says_so_and_leaves_checkpoints_and_nobody(processes, sto
     assert all("resume" in log.splitlines()[-1] for log in logs), logs
 
 
+@pytest.mark.slow
+def test_a_killed_worker_is_told(tmp_path):
+    preset = tiny_preset.write(tmp_path, epoch_scale=50.0)
+    command = [sys.executable, "-m", "mdpseg", "tables", "run", "--rows", "A2,B1", "--preset", preset, "--seeds", 1]
+    command += ["--runs", tmp_path / "runs", "--results", tmp_path / "results.csv", "--processes", 2]
+    grid = subprocess.Popen(list(map(str, command)), start_new_session=True, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 300
+        while len(list((tmp_path / "runs").glob("pretrain-*/last.ckpt"))) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        found = subprocess.run(
+            ["pgrep", "-P", str(grid.pid), "-f", "spawn_main"], check=True, capture_output=True, text=True
+        )
+        os.kill(int(found.stdout.split()[0]), signal.SIGKILL)
+        _, err = grid.communicate(timeout=120)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(grid.pid, signal.SIGKILL)
+    assert grid.returncode == 2
+    assert err.startswith("mdpseg: A worker was killed, perhaps for want of memory. The same command goes on from")
+    assert "Traceback" not in err
+
+
 LONGER = {"epoch_scale": 0.15}  # 60 steps: long enough to be killed in the middle
 
 

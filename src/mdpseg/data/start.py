@@ -73,8 +73,8 @@ def start(paths: Sequence[Path], out: Path, target: str | None = None) -> list[s
     named = shlex.quote(str(out))
     steps = [f"mdpseg data check {named}", f"mdpseg pretrain {named}"]
     if chosen is not None:
-        init = shlex.quote(f"init=runs/{out.stem}/weights.safetensors")
-        steps.append(f"mdpseg finetune {shlex.quote(str(finetune))} {init}")
+        init, recipe = shlex.quote(f"init=runs/{out.stem}/weights.safetensors"), shlex.quote(str(finetune))
+        steps = [steps[0], f"mdpseg data check {recipe}", *steps[1:], f"mdpseg finetune {recipe} {init}"]
     return [*said, f"Wrote {', '.join(map(str, texts))}. Next: {'; '.join(steps)}"]
 
 

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -107,6 +108,11 @@ def _run_groups(groups: list[list[Cell]], place: Place, processes: int, say: Cal
                         future.result()
                         done += 1
                         report(done, running.pop(future))
+            except BrokenProcessPool as error:
+                raise UserError(
+                    "A worker was killed, perhaps for want of memory. The same command goes on from the last "
+                    "checkpoints; a lower --processes needs less memory."
+                ) from error
             except (KeyboardInterrupt, SystemExit):
                 # Whom the signal reached as well needs no second one, which would cost it its checkpoint.
                 wait(running, timeout=_OWN_TIME)
