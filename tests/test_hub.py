@@ -210,7 +210,8 @@ def test_a_dataset_shows_the_settings_of_its_reader(finetuned, tmp_path):
     assert (toy["world"], toy["size"], toy["count"]) == ("things", 64, 8)
     full = json.loads(DatasetConfig(name="mine", reader="folder", path=tmp_path).model_dump_json())
     shown = settings_in(HubNetwork.from_run(changed(finetuned, tmp_path / "run", train=full, val=None)).card)["train"]
-    assert shown == {"name": "mine", "reader": "folder", "split": "train", "subset": {"seed": 0}, "unlabelled": False}
+    subset = {"seed": 0, "rest": False}
+    assert shown == {"name": "mine", "reader": "folder", "split": "train", "subset": subset, "unlabelled": False}
 
 
 def test_the_settings_of_single_readers_are_those_of_the_configuration():

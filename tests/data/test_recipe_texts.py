@@ -146,15 +146,19 @@ def test_a_recipe_to_fine_tune_is_added_to_the_one_that_is_there(tmp_path, mdpse
     assert not (tmp_path / "recipe-finetune.yaml").exists()
 
 
+def several(root, count=10):
+    for i in range(count):
+        write_image(root / "images" / f"{i}.jpg")
+        write_mask(root / "masks" / f"{i}.png", [0, 0, 1])
+    return root
+
+
 def ids_in(entry):
     return {sample.id for sample in open_dataset(entry)}
 
 
 def test_of_a_dataset_without_a_split_to_validate_on_a_part_is_held_out(tmp_path):
-    root = folder(tmp_path / "plain")
-    for i in range(1, 10):
-        write_image(root / "images" / f"{i}.jpg")
-        write_mask(root / "masks" / f"{i}.png", [0, 1])
+    root = several(tmp_path / "plain")
     said = " ".join(start([root], tmp_path / "r.yaml"))
     assert "images 8 in train, 2 in val;" in said
     assert "20% of the images, drawn by chance, are held out." in said
@@ -167,16 +171,15 @@ def test_of_a_dataset_without_a_split_to_validate_on_a_part_is_held_out(tmp_path
 
 def test_a_target_that_comes_later_is_held_out_of_the_pretraining_s_recipe_unless_that_was_edited(tmp_path):
     for name in ("one", "two"):
-        write_image(folder(tmp_path / "all" / name) / "images" / "1.jpg")
-        write_mask(tmp_path / "all" / name / "masks" / "1.png", [0, 1])
+        several(tmp_path / "all" / name)
     out = tmp_path / "r.yaml"
     start([tmp_path / "all"], out)
     before = out.read_text()
-    assert [len(open_dataset(entry)) for entry in load(out, PretrainConfig).datasets] == [2, 2]
+    assert [len(open_dataset(entry)) for entry in load(out, PretrainConfig).datasets] == [10, 10]
     said = start([tmp_path / "all"], out, "two")
     assert f"{out} is another now: it holds out a part of two." in said[-2]
     assert f"Wrote {out}, {tmp_path / 'r-finetune.yaml'}." in said[-1]
-    assert [len(open_dataset(entry)) for entry in load(out, PretrainConfig).datasets] == [2, 1]
+    assert [len(open_dataset(entry)) for entry in load(out, PretrainConfig).datasets] == [10, 8]
     for text in (out.read_text(), before + "seed: 3\n"):  # held out for another target; edited
         out.write_text(text)
         (tmp_path / "r-finetune.yaml").unlink(missing_ok=True)
@@ -186,8 +189,8 @@ def test_a_target_that_comes_later_is_held_out_of_the_pretraining_s_recipe_unles
         assert not (tmp_path / "r-finetune.yaml").exists()
 
 
-def test_a_single_image_cannot_be_held_out(tmp_path):
-    start([folder(tmp_path / "plain")], tmp_path / "r.yaml")
+def test_of_a_few_images_none_are_held_out(tmp_path):
+    start([several(tmp_path / "plain", 9)], tmp_path / "r.yaml")
     config = load(tmp_path / "r-finetune.yaml", FinetuneConfig)
-    assert (ids_in(config.train), config.val) == ({"0"}, None)
-    assert "# val: one image alone" in (tmp_path / "r-finetune.yaml").read_text()
+    assert (len(ids_in(config.train)), config.val) == (9, None)
+    assert "# val: fewer than 10 images, too few to hold some out" in (tmp_path / "r-finetune.yaml").read_text()

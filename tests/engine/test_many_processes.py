@@ -19,6 +19,7 @@ from tests import processes, tiny
 # No norms in the encoder, group norms in the decoder: a batch norm's statistics are those of a process's own images;
 # a layer norm makes something of the last bits of a patch that is flat and grey.
 NETWORK = {"encoder": "test_nfnet", "decoder": "fpn", "decoder_channels": 64, "embedding_dim": 16}
+NETWORK |= {"projection": "linear"}  # the published one has a batch norm, whose statistics are each process's own
 # Group norms turn maps of one value, or of one grey, into the noise of their last bits: so no crop of 32, no padding.
 CROP = {"crop": 64, "short_side": 64, "scale": [1.0, 1.5]}
 STEPS = 20

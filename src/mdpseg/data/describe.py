@@ -26,6 +26,7 @@ from mdpseg.errors import BadFileError, UserError
 from mdpseg.recipe import load
 
 HELD_OUT = 0.2  # of a dataset without a split to validate on
+FEWEST = 10  # images of which some can be held out
 
 
 @dataclass(frozen=True)

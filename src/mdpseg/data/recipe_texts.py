@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from mdpseg.data.describe import Dataset
+from mdpseg.data.describe import FEWEST, Dataset
 from mdpseg.errors import printable
 
 
@@ -38,7 +38,11 @@ def _entry(dataset: Dataset) -> list[str]:
 
 def finetuning(dataset: Dataset, path: Path) -> str:
     """A fine-tuning's recipe, to be written to ``path``."""
-    val = f"val: {_flow(dataset.val)}" if dataset.val else "# val: one image alone; without a val no score is computed"
+    val = (
+        f"val: {_flow(dataset.val)}"
+        if dataset.val
+        else f"# val: fewer than {FEWEST} images, too few to hold some out; without a val no score is computed"
+    )
     weights = _setting("init", f"runs/{path.stem.removesuffix('-finetune')}/weights.safetensors")
     return "\n".join(
         [

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mdpseg.data.describe import Dataset, cleaned, describe
+from mdpseg.data.describe import FEWEST, Dataset, cleaned, describe
 from mdpseg.data.layouts import recognise, titles
 from mdpseg.data.recipe_texts import finetuning, pretraining
 from mdpseg.data.recognise.folders import find_list, inner, loose_images, seen
@@ -48,7 +48,7 @@ def start(paths: Sequence[Path], out: Path, target: str | None = None) -> list[s
         names = ", ".join(dataset.name for dataset in datasets)
         raise UserError(f"--target {target}: no such dataset was found; there are {names}.")
     before = pretraining(datasets, out)
-    if chosen is not None and chosen.val is None and len(chosen.open(next(iter(chosen.splits)))) > 1:
+    if chosen is not None and chosen.val is None and len(chosen.open(next(iter(chosen.splits)))) >= FEWEST:
         held_out = chosen.holding_out()  # in the pretraining, too, or it would have learned what it is judged by
         datasets = [held_out if dataset is chosen else dataset for dataset in datasets]
         chosen = held_out
