@@ -179,6 +179,8 @@ def _check_same_network(state: dict[str, Any], objective: torch.nn.Module, confi
     """Strides and tags of an encoder change no tensor's name or shape."""
     now = objective.network.config.model_dump(mode="json")  # type: ignore[union-attr, operator]
     kept = {**now, **(state.get("network") or {})}  # version 0.1 kept none
+    if now.get("projection") is None:  # it has none, whatever an earlier checkpoint calls that
+        kept["projection"] = None
     _refuse_other([f"network.{name}" for name in now], _flat({"network": kept}), _flat({"network": now}), config)
 
 
