@@ -69,7 +69,6 @@ def open_dataset(config: DatasetConfig, data_root: Path = Path()) -> Reader:
     if config.unlabelled:
         if config.reader != "folder":
             return Unlabelled(_labelled(config, data_root))
-        _need_split(config, data_root / (config.path or Path()))
         images = Images(
             _images(config, data_root), subset=_subset(config, data_root), name=config.name, bands=_bands(config)
         )
@@ -112,7 +111,6 @@ def _toy(config: DatasetConfig, data_root: Path) -> ToyWorld:
 
 def _folder(config: DatasetConfig, data_root: Path) -> Folder:
     root = data_root / (config.path or Path())
-    _need_split(config, root)
     return Folder(
         _images(config, data_root),
         data_root / config.masks if config.masks else root / "masks" / config.split,
@@ -121,21 +119,6 @@ def _folder(config: DatasetConfig, data_root: Path) -> Folder:
         name=config.name,
         catch_all=config.catch_all,
         bands=_bands(config),
-    )
-
-
-def _need_split(config: DatasetConfig, root: Path) -> None:
-    """Complains where reader ``folder`` is to look for a split that ``images`` does not have."""
-    images = root / "images"
-    if config.images is not None or not images.is_dir() or (images / config.split).is_dir():
-        return
-    folders = sorted(entry.name for entry in images.iterdir() if entry.is_dir())
-    there = f"folders there: {', '.join(folders[:10])}" if folders else "no folders there"
-    name_one = "name one of them by `split`, or, " if folders else ""
-    masks = "" if config.unlabelled or config.masks else f", masks: {config.path}/masks"
-    raise UserError(
-        f"{config.name}: no split {config.split!r} in {images} ({there}); {name_one}if there are no splits, add "
-        f"`images: {config.path}/images{masks}`."
     )
 
 
@@ -244,8 +227,24 @@ _OWN: Mapping[str, Callable[[DatasetConfig, Path], PairReader | ToyWorld]] = {
 
 
 def _images(config: DatasetConfig, data_root: Path) -> Path:
-    """Where the images of reader ``folder`` lie."""
-    return data_root / config.images if config.images else data_root / (config.path or "") / "images" / config.split
+    """Where the images of reader ``folder`` lie.
+
+    Raises:
+        UserError: there are images, and no such split of them.
+    """
+    if config.images:
+        return data_root / config.images
+    images = data_root / (config.path or "") / "images"
+    if not images.is_dir() or (images / config.split).is_dir():
+        return images / config.split
+    folders = sorted(entry.name for entry in images.iterdir() if entry.is_dir())
+    there = f"folders there: {', '.join(folders[:10])}" if folders else "no folders there"
+    name_one = "name one of them by `split`, or, " if folders else ""
+    masks = "" if config.unlabelled or config.masks else f", masks: {config.path}/masks"
+    raise UserError(
+        f"{config.name}: no split {config.split!r} in {images} ({there}); {name_one}if there are no splits, add "
+        f"`images: {config.path}/images{masks}`."
+    )
 
 
 def _elsewhere(config: DatasetConfig, data_root: Path, masks: str) -> dict[str, Any]:

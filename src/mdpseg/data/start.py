@@ -70,11 +70,11 @@ def start(paths: Sequence[Path], out: Path, target: str | None = None) -> list[s
         said.append(
             f"{out} is another now: it holds out a part of {target}. What was pretrained by it before has seen that."
         )
-    named = shlex.quote(str(out))
-    steps = [f"mdpseg data check {named}", f"mdpseg pretrain {named}"]
+    steps = [f"mdpseg data check {shlex.quote(str(path))}" for path in recipes]
+    steps.append(f"mdpseg pretrain {shlex.quote(str(out))}")
     if chosen is not None:
-        init, recipe = shlex.quote(f"init=runs/{out.stem}/weights.safetensors"), shlex.quote(str(finetune))
-        steps = [steps[0], f"mdpseg data check {recipe}", *steps[1:], f"mdpseg finetune {recipe} {init}"]
+        init = shlex.quote(f"init=runs/{out.stem}/weights.safetensors")
+        steps.append(f"mdpseg finetune {shlex.quote(str(finetune))} {init}")
     return [*said, f"Wrote {', '.join(map(str, texts))}. Next: {'; '.join(steps)}"]
 
 

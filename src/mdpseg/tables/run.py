@@ -49,6 +49,14 @@ class Place:
     results: Path
     data_root: Path
 
+    def pretraining(self, cell: PretrainingCell) -> Path:
+        """The folder of a pretraining."""
+        return self.runs / f"pretrain-{cell.key}"
+
+    def finetuning(self, cell: Cell) -> Path:
+        """The folder of a fine-tuning, until it is measured."""
+        return self.runs / f"finetune-{cell.key}"
+
 
 def run_cells(cells: Iterable[Cell], place: Place, processes: int, say: Callable[[str], None]) -> int:
     """Runs what is not finished yet, ``processes`` pretrainings (with their fine-tunings) at a time.
@@ -158,8 +166,8 @@ def unfinished_groups(cells: Iterable[Cell], place: Place) -> list[list[Cell]]:
 def _refuse_other_data(groups: list[list[Cell]], place: Place) -> None:
     """The data are in no hash, so weights that were learned from other data would be taken for these."""
     chains = [group[0].start.chain if group[0].start else [] for group in groups]
-    folders = [place.runs / f"pretrain-{stage.key}" for chain in chains for stage in chain]
-    folders += [place.runs / f"finetune-{cell.key}" for group in groups for cell in group]
+    folders = [place.pretraining(stage) for chain in chains for stage in chain]
+    folders += [place.finetuning(cell) for group in groups for cell in group]
     for folder in folders:
         recipe = folder / "recipe.yaml"
         if not recipe.is_file():
@@ -183,7 +191,7 @@ def _run_quietly(group: list[Cell], place: Place) -> None:
     for pretraining in group[0].start.chain if group[0].start else []:
         init = str(_pretrained(pretraining, group[0], place))
     for cell in group:
-        out = place.runs / f"finetune-{cell.key}"
+        out = place.finetuning(cell)
         with _alone(out):
             if cell.key in _finished(place):  # by another process, while this one waited
                 continue
@@ -194,14 +202,14 @@ def _run_quietly(group: list[Cell], place: Place) -> None:
 
 def _pretrained(cell: PretrainingCell, asked_by: Cell, place: Place) -> Path:
     """The weights of a pretraining, which is run, resumed, or awaited where another process is at it."""
-    out = place.runs / f"pretrain-{cell.key}"
+    out = place.pretraining(cell)
     weights = out / "weights.safetensors"
     with _alone(out):
         if (out / "README.md").is_file():  # written last
             return weights
         init = cell.config.init
         if cell.parent is not None:
-            init = str(place.runs / f"pretrain-{cell.parent.key}" / "weights.safetensors")
+            init = str(place.pretraining(cell.parent) / "weights.safetensors")
         run = pretrain(cell.config, [f"out={out}", f"init={init}", *_shared(place), *_resume(out)])
         line = _line("pretraining", cell.key, asked_by, "", "", cell.config.iterations, None, None, run.seconds)
         results.append(place.results, [line])
